@@ -1,0 +1,331 @@
+"""FineTuneJob: one manifest that trains a model from a dataset.
+
+The models here are the one source of the CRD, its descriptions and the CLI's types; a field
+enters with the code that acts on it.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from fairlead_api.artifact import Artifact
+from fairlead_api.base import (
+    Condition,
+    DurationText,
+    ExtraArgs,
+    LabelName,
+    ObjectName,
+    Resource,
+    ResourceRequirements,
+    Rule,
+    SpecModel,
+    StatusModel,
+    Timestamp,
+    Uri,
+    exactly_one_of,
+    immutable,
+)
+
+
+class Stage(StrEnum):
+    """The stages of a job, in order; each is a batch/v1 Job per attempt."""
+
+    PREPARE = "Prepare"
+    TRAIN = "Train"
+    EXPORT = "Export"
+
+
+class ModelSource(SpecModel):
+    """The model to start from."""
+
+    uri: Uri
+    """Folder with config.json, tokenizer and safetensors: pvc://CLAIM/PATH."""
+
+
+class ConfigMapReference(SpecModel):
+    """Files held by a ConfigMap of the same namespace."""
+
+    name: ObjectName
+    """Name of the ConfigMap; every key that ends in .jsonl is read, in order of name."""
+
+
+class DataFormat(StrEnum):
+    """Shape of a dataset's rows, in TRL's words."""
+
+    AUTO = "Auto"  # told by the first row's fields
+    CONVERSATIONAL = "Conversational"  # {"messages": [{"role": …, "content": …}]}
+    PROMPT_COMPLETION = "PromptCompletion"  # {"prompt": …, "completion": …}
+    TEXT = "Text"  # {"text": …}
+
+
+class Dataset(SpecModel):
+    """One source of training rows."""
+
+    name: LabelName
+    """Name that messages use; unique within the job."""
+    uri: Uri | None = None
+    """File or folder of JSONL or parquet: pvc://CLAIM/PATH."""
+    inline: Annotated[str, Field(min_length=2, max_length=131072)] | None = None
+    """The rows themselves as JSONL, for small examples."""
+    config_map_ref: ConfigMapReference | None = None
+    """A ConfigMap whose .jsonl keys hold the rows."""
+    format: DataFormat = DataFormat.AUTO
+    """Shape of the rows; Auto tells it from the first row."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (exactly_one_of("uri", "inline", "configMapRef"),)
+
+
+class Prepare(SpecModel):
+    """How rows become training examples."""
+
+    max_length: Annotated[int, Field(ge=16, le=1_048_576)] = 1024
+    """Longest sequence in tokens; with packing, the length of each packed sequence."""
+    packing: bool = True
+    """Put several rows into one sequence, so that no compute is spent on padding."""
+
+
+class Trainer(SpecModel):
+    """What kind of training."""
+
+    type: Literal["SFT"]
+    """SFT: supervised fine-tuning with TRL's SFTTrainer."""
+
+
+class Tuning(SpecModel):
+    """Which weights are trained."""
+
+    type: Literal["Full", "LoRA"] = "Full"
+    """Full trains every weight; LoRA trains small adapters beside frozen weights."""
+    r: Annotated[int, Field(ge=1, le=512)] | None = None
+    """LoRA: rank of the adapters; 16 where absent."""
+    lora_alpha: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """LoRA: scale of the adapters; 2 × r where absent."""
+    lora_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """LoRA: dropout on the adapters' input; 0 where absent."""
+    target_modules: (
+        Annotated[list[Annotated[str, Field(min_length=1, max_length=64)]], Field(max_length=32)]
+        | None
+    ) = None
+    """LoRA: names of the layers that get adapters; every linear layer where absent."""
+
+    rules: ClassVar[tuple[Rule, ...]] = tuple(
+        Rule(
+            rule=f"self.type == 'LoRA' || !has(self.{field})",
+            message=f"{field} has a meaning only with type: LoRA",
+            field_path=f".{field}",
+        )
+        for field in ("r", "loraAlpha", "loraDropout", "targetModules")
+    )
+
+
+class Hyperparameters(SpecModel):
+    """The run's numbers, by the names of transformers' TrainingArguments."""
+
+    num_train_epochs: Annotated[float, Field(gt=0, le=10_000)] = 1
+    """Passes over the data; not used where maxSteps is set."""
+    max_steps: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
+    """Optimizer steps to make, whatever the number of epochs."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.00002
+    """Highest learning rate."""
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "linear"
+    """Course of the learning rate after the warm-up."""
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of all steps over which the learning rate rises from 0."""
+    per_device_train_batch_size: Annotated[int, Field(ge=1, le=65536)] = 1
+    """Sequences a process takes at once."""
+    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=65536)] = 1
+    """Batches whose gradients are added up for one step."""
+    gradient_checkpointing: bool = False
+    """Save memory by computing activations twice."""
+    bf16: bool = False
+    """Compute in bfloat16."""
+    seed: Annotated[int, Field(ge=0, le=2_147_483_647)] = 42
+    """Seed of every random choice."""
+    extra_args: ExtraArgs = {}
+    """Further TrainingArguments by name; keys must be on the operator's allow-list."""
+
+
+class DeepSpeed(SpecModel):
+    """How memory is shared out between processes."""
+
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
+    """0 shares nothing; 1 optimizer state; 2 also gradients; 3 also weights."""
+    config: dict[str, Any] = {}
+    """Raw DeepSpeed configuration, merged over ours; keys that typed fields own are refused."""
+
+
+class Storage(SpecModel):
+    """Where prepared data, checkpoints and the artifact go; kept when the job is deleted."""
+
+    claim_name: LabelName
+    """PersistentVolumeClaim of the same namespace; ReadWriteMany when numNodes is above 1."""
+
+
+class Checkpoint(SpecModel):
+    """How often training saves itself."""
+
+    save_steps: Annotated[int, Field(ge=1, le=10_000_000)] = 500
+    """Steps between two checkpoints: the most that a failure can cost."""
+    save_total_limit: Annotated[int, Field(ge=2, le=1000)] = 2
+    """Newest checkpoints to keep."""
+
+
+class Output(SpecModel):
+    """What Export publishes."""
+
+    merge_adapter: bool = True
+    """LoRA: publish a whole model with the adapter merged in; false publishes the adapter."""
+
+
+IMMUTABLE_FIELDS = (
+    "model",
+    "datasets",
+    "prepare",
+    "trainer",
+    "tuning",
+    "hyperparameters",
+    "deepspeed",
+    "numNodes",
+    "numProcPerNode",
+    "resourcesPerNode",
+    "startTimeout",
+    "maxRestarts",
+    "storage",
+    "checkpoint",
+    "output",
+)
+
+
+class FineTuneJobSpec(SpecModel):
+    """What to train, on what, and with which means. Immutable but for ``suspend``."""
+
+    model: ModelSource
+    """The model to start from."""
+    datasets: Annotated[list[Dataset], Field(min_length=1, max_length=32)]
+    """Sources of training rows, in one format; read one after the other."""
+    prepare: Prepare = Prepare()
+    """How rows become training examples."""
+    trainer: Trainer
+    """What kind of training."""
+    tuning: Tuning = Tuning()
+    """Which weights are trained."""
+    hyperparameters: Hyperparameters = Hyperparameters()
+    """The run's numbers."""
+    deepspeed: DeepSpeed = DeepSpeed()
+    """How memory is shared out between processes."""
+    num_nodes: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Worker pods."""
+    num_proc_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Processes in each pod; the number of its GPUs where absent, 1 without GPUs."""
+    resources_per_node: ResourceRequirements = ResourceRequirements()
+    """Compute resources of each worker pod."""
+    start_timeout: DurationText = "30m"
+    """How long workers may wait for room before the job says WorkersPending; it waits on."""
+    max_restarts: Annotated[int, Field(ge=0, le=100)] = 3
+    """Real failures of a stage that are tried again; disruptions don't count."""
+    storage: Storage
+    """Where results go."""
+    checkpoint: Checkpoint = Checkpoint()
+    """How often training saves itself."""
+    output: Output = Output()
+    """What Export publishes."""
+    suspend: bool = False
+    """Free the compute now and keep what is saved; false goes on from the last checkpoint."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            rule="self.datasets.all(a, self.datasets.exists_one(b, a.name == b.name))",
+            message="names of datasets must differ",
+            field_path=".datasets",
+        ),
+        *(immutable(field) for field in IMMUTABLE_FIELDS),
+    )
+
+    @property
+    def processes_per_node(self) -> int:
+        """Processes in each pod: as given, else one a GPU, else one."""
+        return self.num_proc_per_node or self.resources_per_node.amount("nvidia.com/gpu") or 1
+
+
+class StageStatus(StatusModel):
+    """One stage's course. The counters are monotone: an attempt's number is never used twice."""
+
+    name: Stage
+    state: Literal["Pending", "Running", "Succeeded", "Failed"] = "Pending"
+    attempt: Annotated[int, Field(ge=0)] = 0
+    """Number of the newest attempt; written before that attempt's Job is created."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Attempts that ended by a real failure."""
+    disruptions: Annotated[int, Field(ge=0)] = 0
+    """Attempts that ended by a preemption, a lost node or the like."""
+    counted_attempt: Annotated[int, Field(ge=0)] = 0
+    """Newest attempt whose end is in the counters, so that none is counted twice."""
+    cause: str = ""
+    """Why the newest ended attempt ended."""
+    message: Annotated[str, Field(max_length=2048)] = ""
+    """What, where, and the way out."""
+    start_time: Timestamp | None = None
+    """When the first attempt's Job was created."""
+    completion_time: Timestamp | None = None
+    retry_time: Timestamp | None = None
+    """Earliest moment of the next attempt."""
+
+
+class Progress(StatusModel):
+    """Training progress as the training process last reported it (field manager of its own)."""
+
+    step: int = 0
+    total_steps: int = 0
+    epoch: float | None = None
+    percent: int = 0
+    loss: float | None = None
+    learning_rate: float | None = None
+    tokens_per_second: float | None = None
+    eta: str = ""
+    """Time left, e.g. 1m30s."""
+    last_update_time: Timestamp | None = None
+
+
+class CheckpointStatus(StatusModel):
+    """Where training stands in storage."""
+
+    latest: str = ""
+    """Folder of the newest checkpoint that a finished attempt told of."""
+    resumed_from: str = ""
+    """Folder that the newest attempt went on from."""
+
+
+class Workers(StatusModel):
+    """The training pods."""
+
+    desired: int = 0
+    ready: int = 0
+    gpus: int = 0
+    """GPUs of all worker pods together."""
+
+
+class FineTuneJobStatus(StatusModel):
+    """What became of the job."""
+
+    phase: Annotated[str, Field(max_length=32)] = ""
+    """One word for people; programs read conditions."""
+    reason: Annotated[str, Field(max_length=64)] = ""
+    """The reason behind the phase, for the wide columns."""
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    conditions: Annotated[list[Condition], Field(max_length=32)] = []
+    stages: Annotated[list[StageStatus], Field(max_length=16)] = []
+    progress: Progress | None = None
+    checkpoint: CheckpointStatus | None = None
+    workers: Workers | None = None
+    prepared_digest: str = ""
+    """Digest of the prepared training data."""
+    artifact: Artifact | None = None
+    """The trained model, once exported."""
+
+
+class FineTuneJob(Resource):
+    """Trains a model from a dataset with DeepSpeed, and publishes the result."""
+
+    spec: FineTuneJobSpec
+    status: FineTuneJobStatus = FineTuneJobStatus()

@@ -1,0 +1,91 @@
+"""What a pure planner may ask for: the vocabulary between planning and applying.
+
+A planner sees an ``Observed`` and the time and returns a ``Plan``; ``reconcile`` carries it out
+in this order: status facts first (they license the acts), then acts in the order given, then
+the wait. Every act is harmless when the observation was stale: names are deterministic, and
+deletes and applies carry the uid of what was seen.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+Manifest = dict[str, Any]
+"""A Kubernetes object as JSON data."""
+
+
+@dataclass(frozen=True)
+class CreateOnce:
+    """Create a child whose template can't change (Job, ControllerRevision, ConfigMap).
+
+    AlreadyExists is success when the existing object's controller is our resource (same uid),
+    else ``ForeignChild``.
+    """
+
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Server-side apply of a child under our field manager, forced.
+
+    ``uid`` is the observed child's, absent when none was seen: with it, an apply to an object
+    that is gone is refused with 409 instead of bringing it back.
+    """
+
+    manifest: Manifest
+    uid: str | None = None
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete a child, background propagation, with the uid as precondition."""
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+
+
+Act = CreateOnce | Apply | Delete
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do for one resource now."""
+
+    status: Manifest | None = None
+    """The whole status that should stand (without ``progress``); written on difference only."""
+    acts: tuple[Act, ...] = ()
+    requeue_at: datetime | None = None
+    """Look again at this moment though nothing changes (a retry, a timeout)."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The children and neighbours of one resource, as last seen."""
+
+    jobs: tuple[Manifest, ...] = ()
+    pods: tuple[Manifest, ...] = ()
+    config_maps: tuple[Manifest, ...] = ()
+    services: tuple[Manifest, ...] = ()
+    deployments: tuple[Manifest, ...] = ()
+    revisions: tuple[Manifest, ...] = ()
+    routes: tuple[Manifest, ...] = ()
+    claims: dict[str, Manifest | None] = field(default_factory=dict)
+    """PersistentVolumeClaims named by the spec; None where one doesn't exist."""
+    foreign_config_maps: dict[str, bool] = field(default_factory=dict)
+    """ConfigMaps named by the spec (datasets), and whether they exist."""
+    fine_tune_job: Manifest | None = None
+    """ModelService: the FineTuneJob that it names."""
+    has_gateway_api: bool = False
+    """Whether HTTPRoute of gateway.networking.k8s.io/v1 is served."""
+    gateways: dict[str, Manifest | None] = field(default_factory=dict)
+    """Gateways (``namespace/name``) that the spec or the settings name; None where absent."""
+
+
+def owned_by(manifest: Manifest, uid: str) -> bool:
+    """Whether the object's controller is the resource of that uid."""
+    references = manifest.get("metadata", {}).get("ownerReferences", [])
+    return any(ref.get("controller") and ref.get("uid") == uid for ref in references)
