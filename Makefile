@@ -1,0 +1,74 @@
+# One verb a target; `make help` lists them. Every recipe is idempotent.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := $(VENV)/bin/uv
+UV_VERSION := 0.13.9
+STAMP := $(VENV)/.installed
+DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server cluster
+PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
+
+.PHONY: help venv up down status demo images test test-fast test-cluster test-e2e gates format crds lock
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
+
+$(STAMP): requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
+	@echo "development environment: installing into $(VENV) (usually 1 min)"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Fairlead needs Python 3.11 or newer: python3 is " + sys.version.split()[0])'
+	@test -x $(UV) || { python3 -m venv $(VENV) && $(PY) -m pip install --quiet uv==$(UV_VERSION); }
+	@$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python $(PY) --no-deps --no-build-isolation $(DISTRIBUTIONS:%=-e ./%)
+	@touch $@
+
+venv: $(STAMP)  ## make the development environment
+
+up: $(STAMP)  ## start the cluster on this machine (or use FAIRLEAD_CONTEXT)
+	@$(PY) -m fairlead_cluster up
+
+down: $(STAMP)  ## stop the cluster and remove every trace of it
+	@$(PY) -m fairlead_cluster down
+
+status: $(STAMP)  ## show the cluster's components
+	@$(PY) -m fairlead_cluster status
+
+demo: $(STAMP)  ## train a model, serve it and ask it questions
+	@$(PY) -m fairlead_cluster demo $(if $(SEED),--seed $(SEED))
+
+images: $(STAMP)  ## build all images; `make images push REGISTRY=…` also pushes them
+	@$(PY) -m fairlead_cluster images $(if $(filter push,$(MAKECMDGOALS)),push --registry $(REGISTRY),build)
+
+ifneq ($(filter images,$(MAKECMDGOALS)),)
+.PHONY: push
+push: ; @:
+endif
+
+gates: $(STAMP)  ## format, lint, types, import rules
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+format: $(STAMP)  ## let ruff format and mend the code
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+test: $(STAMP)  ## gates and all tests, from a bare checkout
+	@$(PY) tests/run.py gates fast cluster e2e
+
+test-fast: $(STAMP)  ## gates and the tests that need Python only (2 min)
+	@$(PY) tests/run.py gates fast
+
+test-cluster: $(STAMP)  ## tests against a real API server
+	@$(PY) tests/run.py cluster
+
+test-e2e: $(STAMP)  ## tests against the whole cluster with images
+	@$(PY) tests/run.py e2e
+
+crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
+	@$(PY) -m fairlead_cli crds --directory charts/fairlead/templates/crds
+
+lock: $(STAMP)  ## resolve requirements/dev.in anew
+	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 requirements/dev.in -o requirements/dev.txt
