@@ -9,9 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fairlead_api.artifact import Artifact
 from fairlead_api.base import (
-    Condition,
     DurationText,
     ExtraArgs,
     LabelName,
@@ -20,20 +18,11 @@ from fairlead_api.base import (
     ResourceRequirements,
     Rule,
     SpecModel,
-    StatusModel,
-    Timestamp,
     Uri,
     exactly_one_of,
     immutable,
 )
-
-
-class Stage(StrEnum):
-    """The stages of a job, in order; each is a batch/v1 Job per attempt."""
-
-    PREPARE = "Prepare"
-    TRAIN = "Train"
-    EXPORT = "Export"
+from fairlead_api.finetunestatus import FineTuneJobStatus
 
 
 class ModelSource(SpecModel):
@@ -246,82 +235,6 @@ class FineTuneJobSpec(SpecModel):
     def processes_per_node(self) -> int:
         """Processes in each pod: as given, else one a GPU, else one."""
         return self.num_proc_per_node or self.resources_per_node.amount("nvidia.com/gpu") or 1
-
-
-class StageStatus(StatusModel):
-    """One stage's course. The counters are monotone: an attempt's number is never used twice."""
-
-    name: Stage
-    state: Literal["Pending", "Running", "Succeeded", "Failed"] = "Pending"
-    attempt: Annotated[int, Field(ge=0)] = 0
-    """Number of the newest attempt; written before that attempt's Job is created."""
-    failures: Annotated[int, Field(ge=0)] = 0
-    """Attempts that ended by a real failure."""
-    disruptions: Annotated[int, Field(ge=0)] = 0
-    """Attempts that ended by a preemption, a lost node or the like."""
-    counted_attempt: Annotated[int, Field(ge=0)] = 0
-    """Newest attempt whose end is in the counters, so that none is counted twice."""
-    cause: str = ""
-    """Why the newest ended attempt ended."""
-    message: Annotated[str, Field(max_length=2048)] = ""
-    """What, where, and the way out."""
-    start_time: Timestamp | None = None
-    """When the first attempt's Job was created."""
-    completion_time: Timestamp | None = None
-    retry_time: Timestamp | None = None
-    """Earliest moment of the next attempt."""
-
-
-class Progress(StatusModel):
-    """Training progress as the training process last reported it (field manager of its own)."""
-
-    step: int = 0
-    total_steps: int = 0
-    epoch: float | None = None
-    percent: int = 0
-    loss: float | None = None
-    learning_rate: float | None = None
-    tokens_per_second: float | None = None
-    eta: str = ""
-    """Time left, e.g. 1m30s."""
-    last_update_time: Timestamp | None = None
-
-
-class CheckpointStatus(StatusModel):
-    """Where training stands in storage."""
-
-    latest: str = ""
-    """Folder of the newest checkpoint that a finished attempt told of."""
-    resumed_from: str = ""
-    """Folder that the newest attempt went on from."""
-
-
-class Workers(StatusModel):
-    """The training pods."""
-
-    desired: int = 0
-    ready: int = 0
-    gpus: int = 0
-    """GPUs of all worker pods together."""
-
-
-class FineTuneJobStatus(StatusModel):
-    """What became of the job."""
-
-    phase: Annotated[str, Field(max_length=32)] = ""
-    """One word for people; programs read conditions."""
-    reason: Annotated[str, Field(max_length=64)] = ""
-    """The reason behind the phase, for the wide columns."""
-    observed_generation: Annotated[int, Field(ge=0)] = 0
-    conditions: Annotated[list[Condition], Field(max_length=32)] = []
-    stages: Annotated[list[StageStatus], Field(max_length=16)] = []
-    progress: Progress | None = None
-    checkpoint: CheckpointStatus | None = None
-    workers: Workers | None = None
-    prepared_digest: str = ""
-    """Digest of the prepared training data."""
-    artifact: Artifact | None = None
-    """The trained model, once exported."""
 
 
 class FineTuneJob(Resource):

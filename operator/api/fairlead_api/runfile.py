@@ -17,7 +17,8 @@ from pydantic import Field
 
 from fairlead_api import names, uris
 from fairlead_api.base import Model
-from fairlead_api.finetunejob import FineTuneJobSpec, Stage
+from fairlead_api.finetunejob import FineTuneJobSpec
+from fairlead_api.finetunestatus import Stage
 
 DATA_DIR: Final = "data"
 CHECKPOINTS_DIR: Final = "checkpoints"
