@@ -21,6 +21,7 @@ from fairlead_api.base import (
     Rule,
     SpecModel,
     StatusModel,
+    Timestamp,
     Uri,
     exactly_one_of,
 )
@@ -119,9 +120,11 @@ class ModelServiceStatus(StatusModel):
     selector: str = ""
     """Label selector of all pods, as a string: HorizontalPodAutoscalers need it."""
     url: str = ""
-    """Where the OpenAI-compatible API answers."""
+    """Where the OpenAI-compatible API answers, without /v1."""
     stable: str = ""
-    """Revision that takes the traffic."""
+    """Revision that takes the traffic; written before the traffic moves to it."""
+    stable_time: Timestamp | None = None
+    """When stable last changed; what served before drains from then on."""
     candidate: str = ""
     """Revision on its way, where it isn't stable yet."""
     model: PinnedModel | None = None

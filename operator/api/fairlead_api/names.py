@@ -34,6 +34,8 @@ SELECTOR_MANAGED: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 # --- Annotations ---------------------------------------------------------------------------
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"  # "false" on training pods
+ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"  # ControllerRevision: hash of what was asked for
+ANNOTATION_RESTARTED_AT: Final = f"{GROUP}/restarted-at"  # ModelService: a new value, new pods
 
 # --- Upstream's labels that we read --------------------------------------------------------
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"  # rank of the node
@@ -55,9 +57,17 @@ SCRATCH_DIR: Final = "/tmp"  # writable emptyDir; HOME lies in it
 # --- Ports ---------------------------------------------------------------------------------
 PORT_RENDEZVOUS: Final = 29500  # torchrun, rank 0
 PORT_SERVE: Final = 8000  # vLLM and our middleware
+PORT_SERVICE: Final = 80  # ModelServices' Services
 PORT_METRICS: Final = 8080  # operator: /metrics
 PORT_PROBES: Final = 8081  # operator: /healthz
 PORT_PROGRESS: Final = 8443  # operator: KubeflowCallback's protocol, TLS
+
+# --- Paths and commands of the server, on PORT_SERVE ---------------------------------------
+PATH_STARTUP: Final = "/fairlead/startup"  # 200 once one real token was generated
+PATH_READY: Final = "/fairlead/ready"  # 200 unless draining or stuck
+PATH_LIVE: Final = "/fairlead/live"  # 200 while the engine makes progress
+PATH_API: Final = "/v1"  # the OpenAI-compatible API: all that gateways route here
+DRAIN_COMMAND: Final = ("python3", "-m", "fairlead_server", "drain")  # preStop, inside the pod
 
 # --- Environment (written by the operator, read once by the container's settings) ----------
 ENV_ATTEMPT: Final = "FAIRLEAD_ATTEMPT"  # decimal attempt number: the fencing token
@@ -66,6 +76,9 @@ ENV_POD_UID: Final = "FAIRLEAD_POD_UID"
 ENV_PROGRESS_URL: Final = "KUBEFLOW_TRAINER_SERVER_URL"  # transformers' KubeflowCallback
 ENV_PROGRESS_CA: Final = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 ENV_PROGRESS_TOKEN: Final = "KUBEFLOW_TRAINER_SERVER_TOKEN"
+
+# --- Containers ----------------------------------------------------------------------------
+TRAINER_CONTAINER: Final = "trainer"  # the one container of every stage's pod
 
 # --- Resources -----------------------------------------------------------------------------
 GPU_RESOURCE: Final = "nvidia.com/gpu"
