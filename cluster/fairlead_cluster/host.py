@@ -1,0 +1,84 @@
+"""What the machine must have before a cluster can run: root, packages, room on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from fairlead_cluster import commands, errors, progress
+
+PACKAGES: Mapping[str, str] = {
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "sysctl": "procps",
+    "iptables": "iptables",
+    "gcc": "gcc",
+}
+"""Programs by the Debian package that carries them."""
+NODE_PACKAGES: Mapping[str, str] = {
+    "runc": "runc",
+    "conntrack": "conntrack",
+    "ipset": "ipset",
+    "mount": "mount",
+}
+ROOM_BYTES = {"state": 2_000_000_000, "cache": 3_000_000_000}
+"""Free bytes below which a start or a build would fail half way."""
+
+
+def require_root(effective_user: int | None = None) -> None:
+    """Refuse to go on without the rights to make namespaces and mounts."""
+    if (os.geteuid() if effective_user is None else effective_user) != 0:
+        raise errors.HostUnfit(
+            "a cluster needs root (network namespaces, mounts, cgroups)",
+            "run it with sudo, or set FAIRLEAD_CONTEXT to a cluster that you may use",
+        )
+
+
+def missing_packages(wanted: Mapping[str, str]) -> list[str]:
+    """Debian packages of the programs that are not on PATH."""
+    path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
+    return sorted({p for program, p in wanted.items() if shutil.which(program, path=path) is None})
+
+
+def ensure_packages(wanted: Mapping[str, str]) -> None:
+    """Install what is missing with apt.
+
+    Raises:
+        HostUnfit: When apt is missing or can't install it.
+    """
+    missing = missing_packages(wanted)
+    if not missing:
+        return
+    by_hand = f"install {' '.join(missing)} by hand and run the command again"
+    if shutil.which("apt-get") is None:
+        raise errors.HostUnfit(f"missing: {' '.join(missing)} (no apt-get here)", by_hand)
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with progress.step(f"install {' '.join(missing)} with apt", 30):
+        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+            commands.run(
+                ["apt-get", "--quiet", *arguments],
+                what=f"install {' '.join(missing)}",
+                way_out=by_hand,
+                env=quiet,
+            )
+    still = missing_packages(wanted)
+    if still:
+        raise errors.HostUnfit(f"still missing after apt: {' '.join(still)}", by_hand)
+
+
+def require_room(folders: Iterable[tuple[Path, int]]) -> None:
+    """Refuse to start what would fill the disk half way.
+
+    Raises:
+        HostUnfit: When a folder has less room than given.
+    """
+    for folder, num_bytes in folders:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free = shutil.disk_usage(existing).free
+        if free < num_bytes:
+            raise errors.HostUnfit(
+                f"{existing} has {free / 1e9:.1f} GB free, {num_bytes / 1e9:.1f} GB are needed",
+                "free some space, or set XDG_CACHE_HOME and XDG_STATE_HOME to a larger disk",
+            )

@@ -1,0 +1,143 @@
+"""The verbs of the command line: arguments of each and the call it makes, nothing more."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fairlead_cluster import down, errors, pins, programs, status, up
+from fairlead_cluster.settings import Settings
+
+Arguments = argparse.Namespace
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb."""
+
+    name: str
+    summary: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[Settings, Arguments], int]
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count")
+    return int(text)
+
+
+def _up_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--control-plane-only",
+        action="store_true",
+        help="API server, controllers and simulated nodes only, no real node (up in seconds)",
+    )
+    parser.add_argument(
+        "--simulated-gpu-nodes",
+        type=_count,
+        metavar="N",
+        help="have exactly N simulated nodes of 8 GPUs, for scheduling and scale only",
+    )
+    parser.add_argument(
+        "--slot",
+        type=_count,
+        help="address ranges to use, 0 to 15 (FAIRLEAD_SLOT, else the first that is free)",
+    )
+    parser.add_argument(
+        "--without-addons",
+        action="store_true",
+        help="a node, but no cluster DNS, volumes or gateway",
+    )
+
+
+def _up(settings: Settings, given: Arguments) -> int:
+    if given.slot is not None:
+        settings = dataclasses.replace(settings, slot=given.slot)
+    wanted = up.Wanted(
+        control_plane_only=given.control_plane_only,
+        num_simulated_gpu_nodes=given.simulated_gpu_nodes,
+        with_addons=not given.without_addons,
+    )
+    opened = up.up(settings, wanted)
+    print(f"export KUBECONFIG={opened.where.kubeconfig}")
+    return 0
+
+
+def _down(settings: Settings, _: Arguments) -> int:
+    down.down(settings)
+    return 0
+
+
+def _status(settings: Settings, _: Arguments) -> int:
+    lines, is_whole = status.report(*status.require(settings))
+    print("\n".join(lines))
+    return 0 if is_whole else 1
+
+
+def _kubeconfig(settings: Settings, _: Arguments) -> int:
+    opened, _record = status.require(settings)
+    print(opened.where.kubeconfig)
+    return 0
+
+
+def _logs_arguments(parser: argparse.ArgumentParser) -> None:
+    choices = (*status.CONTROL_PLANE, *status.NODE)
+    parser.add_argument("component", choices=choices, help="whose log to print")
+
+
+def _logs(settings: Settings, given: Arguments) -> int:
+    opened, _record = status.require(settings)
+    log = opened.supervisor.log(given.component)
+    if not log.exists():
+        raise errors.NoCluster(f"{given.component} never started", "see `fairlead-cluster status`")
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            print(line, end="")
+    return 0
+
+
+def _build_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("programs", nargs="*", metavar="PROGRAM", help="default: all but --with")
+    parser.add_argument(
+        "--with",
+        dest="extra",
+        action="append",
+        default=[],
+        choices=sorted(pins.ON_DEMAND),
+        help="also build what is built on demand only",
+    )
+    parser.add_argument("--list", action="store_true", help="print what is built and where")
+
+
+def _build(settings: Settings, given: Arguments) -> int:
+    cache = programs.open_cache(settings.cache_dir)
+    if given.list:
+        print(programs.describe(cache))
+        return 0
+    unknown = sorted(set(given.programs).difference(pins.PROGRAMS))
+    if unknown:
+        raise errors.BuildFailed(
+            f"no such program: {', '.join(unknown)}", "see `fairlead-cluster build --list`"
+        )
+    names = given.programs or [*pins.CONTROL_PLANE, *pins.NODE, *pins.ADDONS]
+    for extra in given.extra:
+        names = [*names, *pins.ON_DEMAND[extra]]
+    cache.build(names)
+    return 0
+
+
+def _no_arguments(_: argparse.ArgumentParser) -> None:
+    return
+
+
+VERBS = (
+    Verb("up", "bring the cluster up, or finish what was interrupted", _up_arguments, _up),
+    Verb("down", "remove the cluster and every trace of it", _no_arguments, _down),
+    Verb("status", "say what runs; exit status 1 unless all of it does", _no_arguments, _status),
+    Verb("kubeconfig", "print the path of the kubeconfig file", _no_arguments, _kubeconfig),
+    Verb("logs", "print the log of one component", _logs_arguments, _logs),
+    Verb("build", "build the pinned programs into the cache", _build_arguments, _build),
+)
