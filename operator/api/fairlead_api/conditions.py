@@ -47,10 +47,14 @@ class Reason(StrEnum):
     CLAIM_NOT_FOUND = "ClaimNotFound"
     STORAGE_NOT_SHARED = "StorageNotShared"  # several nodes, but the claim isn't ReadWriteMany
     CONFIG_MAP_NOT_FOUND = "ConfigMapNotFound"
+    RUN_FILE_TOO_LARGE = "RunFileTooLarge"  # inline rows don't fit into a ConfigMap
     PENDING = "Pending"
     RUNNING = "Running"
     WORKERS_PENDING = "WorkersPending"  # startTimeout passed; message has the scheduler's words
     RETRYING = "Retrying"
+    DRAINING = "Draining"  # pods of the last attempt still end
+    NO_PROGRESS = "NoProgress"  # disrupted again and again without a new checkpoint
+    JOB_DELETED = "JobDeleted"  # somebody deleted the attempt's batch/v1 Job
     SUSPENDED = "Suspended"
     RESUMED = "Resumed"
     SUCCEEDED = "Succeeded"
@@ -73,7 +77,9 @@ class Reason(StrEnum):
     GATEWAY_API_ABSENT = "GatewayAPIAbsent"
     NO_GATEWAY = "NoGateway"  # none asked for: reached by its Service only
     # both
-    EXCEPTION = "Exception"
+    EXCEPTION = "Exception"  # a fault of ours; the operator's log has the traceback
+    UNREADABLE = "Unreadable"  # the stored spec breaks this version's rules
+    REFUSED = "Refused"  # the API server refused a write: RBAC, quota, admission, validation
 
 
 def find(conditions: Iterable[Condition], type_: str) -> Condition | None:

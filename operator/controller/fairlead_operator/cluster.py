@@ -1,0 +1,259 @@
+"""The only module that speaks to the API server.
+
+Carries out the calls of ``kube.Cluster`` over HTTP: one timeout, one error tree, one place that
+retries, counts and paces. Knows nothing of jobs or models.
+"""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import aiohttp
+
+from fairlead_api import names
+from fairlead_operator import kube, lean
+from fairlead_operator.kube import Kind
+from fairlead_operator.plan import Manifest
+
+lean.prepare()  # before the first import of the client, or it loads every model there is
+from kubernetes_asyncio.client.api_client import ApiClient
+from kubernetes_asyncio.client.configuration import Configuration
+from kubernetes_asyncio.config import (
+    ConfigException,
+    load_incluster_config,
+    load_kube_config,
+)
+
+TIMEOUT_SECONDS: Final = 20.0
+ATTEMPTS: Final = 4
+LONGEST_PAUSE_SECONDS: Final = 8.0
+CONNECTIONS: Final = 64
+CHUNK: Final = 500
+QPS: Final = 200.0
+BURST: Final = 400.0
+
+_JSON: Final = "application/json"
+_APPLY: Final = "application/apply-patch+yaml"
+_HEAD: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_HEADS: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+
+Observer = Callable[[str, str, int, float], None]
+"""Told of each request: verb, plural, HTTP code (0: no answer), seconds."""
+
+
+class Pace:
+    """A token bucket: at most ``burst`` requests at once and ``qps`` a second after that."""
+
+    def __init__(self, qps: float = QPS, burst: float = BURST) -> None:
+        self._qps, self._burst = qps, burst
+        self._tokens, self._seen = burst, time.monotonic()
+
+    async def wait(self) -> None:
+        """Return when one more request may go."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._seen) * self._qps)
+        self._seen = now
+        self._tokens -= 1
+        if self._tokens < 0:
+            await asyncio.sleep(-self._tokens / self._qps)
+
+
+async def configuration() -> Configuration:
+    """Where the API server is: in a pod its service account, else the kubeconfig."""
+    found = Configuration()
+    try:
+        load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
+    except ConfigException:
+        await load_kube_config(client_configuration=found)
+    found.connection_pool_maxsize = CONNECTIONS
+    return found
+
+
+class ApiCluster:
+    """``kube.Cluster`` over HTTP. Close it when done."""
+
+    def __init__(self, config: Configuration, observe: Observer, pace: Pace | None = None) -> None:
+        self._client = ApiClient(config)
+        self._client.user_agent = names.MANAGER_OPERATOR
+        self._observe = observe
+        self._pace = pace or Pace()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
+        """Read one object; raises NotFound."""
+        return await self._call("get", kind, kind.path(namespace, name))
+
+    async def exists(self, kind: Kind, namespace: str, name: str) -> bool:
+        """Whether an object is there, without reading its content."""
+        try:
+            await self._call("get", kind, kind.path(namespace, name), accept=_HEAD)
+        except kube.NotFound:
+            return False
+        return True
+
+    async def list_heads(self, kind: Kind, namespace: str | None = None) -> list[Manifest]:
+        """Metadata of every object of a kind; of our children only, where the kind is one."""
+        found: list[Manifest] = []
+        params = {"limit": str(CHUNK)}
+        if kind.child:
+            params["labelSelector"] = names.SELECTOR_MANAGED
+        while True:
+            page = await self._call("list", kind, kind.path(namespace), params, accept=_HEADS)
+            found += page.get("items") or []
+            token = kube.metadata(page).get("continue")
+            if not token:
+                return found
+            params["continue"] = token
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Create an object; raises AlreadyExists."""
+        kind = kube.kind_of(manifest)
+        path = kind.path(kube.metadata(manifest).get("namespace"))
+        params = _strict(names.MANAGER_OPERATOR)
+        return await self._call("create", kind, path, params, manifest)
+
+    async def apply(
+        self,
+        manifest: Manifest,
+        *,
+        subresource: str = "",
+        manager: str = names.MANAGER_OPERATOR,
+    ) -> Manifest:
+        """Server-side apply, forced; a uid or resourceVersion in metadata is a precondition."""
+        kind, head = kube.kind_of(manifest), kube.metadata(manifest)
+        path = kind.path(head.get("namespace"), head["name"], subresource)
+        params = _strict(manager) | {"force": "true"}
+        return await self._call("patch", kind, path, params, manifest, content_type=_APPLY)
+
+    async def replace(self, manifest: Manifest) -> Manifest:
+        """Write a whole object over the resourceVersion that it carries; raises Conflict."""
+        kind, head = kube.kind_of(manifest), kube.metadata(manifest)
+        path = kind.path(head.get("namespace"), head["name"])
+        return await self._call("update", kind, path, _strict(names.MANAGER_OPERATOR), manifest)
+
+    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Manifest | None:
+        """Delete in the background if the uid still matches; raises NotFound, Conflict.
+
+        Returns the object as it waits for its end, None where it is gone already.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": uid},
+        }
+        left = await self._call("delete", kind, kind.path(namespace, name), body=options)
+        return left if left.get("kind") == kind.kind else None
+
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the API server knows the kind now."""
+        try:
+            found = await self._call("discover", kind, kind.root)
+        except kube.NotFound:
+            return False
+        return any(entry["name"] == kind.plural for entry in found.get("resources") or [])
+
+    async def _call(
+        self,
+        verb: str,
+        kind: Kind,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        body: Manifest | None = None,
+        *,
+        accept: str = _JSON,
+        content_type: str = _JSON,
+    ) -> Manifest:
+        """Make a call, again where the API server only asks for patience."""
+        headers = {"Accept": accept, "Content-Type": content_type}
+        for attempt in range(1, ATTEMPTS + 1):
+            await self._pace.wait()
+            try:
+                return await self._once(verb, kind, path, params, headers, body)
+            except kube.Unavailable as error:
+                if attempt == ATTEMPTS:
+                    raise
+                await asyncio.sleep(_pause_seconds(attempt, error.retry_after_seconds))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _once(
+        self,
+        verb: str,
+        kind: Kind,
+        path: str,
+        params: Mapping[str, str] | None,
+        headers: dict[str, str],
+        body: Manifest | None,
+    ) -> Manifest:
+        begin, code = time.monotonic(), 0
+        call = f"{verb} {path}"
+        try:
+            answer = await self._client.call_api(
+                f"{path}?{urlencode(params)}" if params else path,
+                _METHODS[verb],
+                header_params=dict(headers),
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=TIMEOUT_SECONDS,
+            )
+            async with answer:
+                code = answer.status
+                content = await answer.read()
+        except TimeoutError as error:
+            text = f"{call}: no answer within {TIMEOUT_SECONDS:.0f} s"
+            raise kube.Unavailable(text) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise kube.Unavailable(f"{call}: {error or type(error).__name__}") from error
+        finally:
+            self._observe(verb, kind.plural, code, time.monotonic() - begin)
+        if code >= 300:
+            raise kube.error(call, code, _status(content), _retry_after(answer.headers))
+        return _decoded(content)
+
+
+_METHODS: Final = {
+    "get": "GET",
+    "list": "GET",
+    "discover": "GET",
+    "create": "POST",
+    "patch": "PATCH",
+    "update": "PUT",
+    "delete": "DELETE",
+}
+
+
+def _strict(manager: str) -> dict[str, str]:
+    return {"fieldManager": manager, "fieldValidation": "Strict"}
+
+
+def _pause_seconds(attempt: int, asked: float) -> float:
+    """Wait as long as asked, else twice as long each time, with jitter."""
+    own = 0.25 * 2 ** (attempt - 1)
+    return float(min(LONGEST_PAUSE_SECONDS, max(asked, own)) * random.uniform(1, 1.25))
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    text = headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else 0
+
+
+def _decoded(content: bytes) -> Manifest:
+    decoded: dict[str, Any] = json.loads(content)
+    return decoded
+
+
+def _status(content: bytes) -> Manifest:
+    """The body of a refusal, whatever a proxy made of it."""
+    try:
+        decoded = json.loads(content)
+    except ValueError:
+        return {"message": content[:300].decode(errors="replace")}
+    return decoded if isinstance(decoded, dict) else {"message": str(decoded)[:300]}

@@ -1,0 +1,36 @@
+"""Loads kubernetes_asyncio without its 700 generated models: 70 MiB and 4 seconds less.
+
+The operator treats objects as JSON, so it needs the client's connection, authentication and
+kubeconfig code only; the package's own ``__init__`` imports every model of every API. This
+module may only prepare ``sys.modules``; ``cluster`` does the importing.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+PACKAGE: Final = "kubernetes_asyncio"
+_BARE: Final = (PACKAGE, f"{PACKAGE}.client", f"{PACKAGE}.client.models")
+
+
+def prepare() -> None:
+    """Register the client's packages without running them; does nothing once one was imported."""
+    if PACKAGE in sys.modules:
+        return
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            f"{PACKAGE} is not installed: pip install 'fairlead-operator[controller]'"
+        )
+    root = Path(spec.origin).parent
+    for name in _BARE:
+        package = ModuleType(name)
+        package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
+        sys.modules[name] = package
+    client = sys.modules[f"{PACKAGE}.client"]
+    for module, attribute in (("configuration", "Configuration"), ("api_client", "ApiClient")):
+        found = importlib.import_module(f"{client.__name__}.{module}")
+        setattr(client, attribute, getattr(found, attribute))
+    sys.modules[PACKAGE].client = client  # type: ignore[attr-defined]

@@ -1,0 +1,189 @@
+"""What the watches last told: an informer's cache of our resources and their children.
+
+Pure memory, no I/O and no clock. An object is kept as compact JSON without what nobody reads,
+since dictionaries would take five times the memory; reading one decodes a copy, so nobody can
+change the cache by accident. Own writes are put in at once, and an event older than what is
+held is passed over: a reconcile always sees at least what it wrote.
+"""
+
+import json
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fairlead_api import names
+from fairlead_operator import kube
+from fairlead_operator.kube import Kind
+from fairlead_operator.plan import Manifest
+
+_TOMBSTONES: Final = 4096
+_LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One resource of ours, by name: what the workqueue hands out."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    namespace: str
+    name: str
+    uid: str
+    version: int
+    content: bytes
+
+
+class Store:
+    """Objects by kind and name, children by the resource that their label names."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Kind, dict[tuple[str, str], _Entry]] = defaultdict(dict)
+        self._children: dict[Key, set[tuple[Kind, str]]] = defaultdict(set)
+        self._services_of: dict[Key, set[Key]] = defaultdict(set)
+        self._reference: dict[Key, Key] = {}
+        self._gone: OrderedDict[tuple[Kind, str, str], int] = OrderedDict()
+
+    def put(self, kind: Kind, manifest: Manifest) -> bool:
+        """Keep an object; False where the cache has it as new or newer already."""
+        head = kube.metadata(manifest)
+        place = (head.get("namespace", ""), head["name"])
+        version = kube.version(manifest)
+        held = self._entries[kind].get(place)
+        newest = held.version if held else self._gone.get((kind, *place), 0)
+        if newest >= version > 0:
+            return False
+        if held is not None:
+            self._unlink(kind, held)
+        content = json.dumps(slim(kind, manifest), separators=(",", ":")).encode()
+        entry = _Entry(*place, head.get("uid", ""), version, content)
+        self._entries[kind][place] = entry
+        self._link(kind, manifest, entry)
+        return True
+
+    def drop(self, kind: Kind, namespace: str, name: str, uid: str, version: int = 0) -> bool:
+        """Forget an object that is gone; not its successor of the same name.
+
+        ``version`` is the deletion's: an answer to an older write that comes in late doesn't
+        bring the object back.
+        """
+        held = self._entries[kind].get((namespace, name))
+        if held is None or held.uid != uid:
+            return False
+        self._gone[kind, namespace, name] = max(version, held.version)
+        if len(self._gone) > _TOMBSTONES:
+            self._gone.popitem(last=False)
+        self._unlink(kind, held)
+        del self._entries[kind][namespace, name]
+        return True
+
+    def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
+        """A copy of an object, as last seen."""
+        held = self._entries[kind].get((namespace, name))
+        return _decoded(held) if held else None
+
+    def children(self, parent: Key, kind: Kind) -> tuple[Manifest, ...]:
+        """Copies of the objects of a kind that carry the parent's label, by name."""
+        places = sorted(name for child, name in self._children.get(parent, ()) if child == kind)
+        held = (self._entries[kind].get((parent.namespace, name)) for name in places)
+        return tuple(_decoded(entry) for entry in held if entry is not None)
+
+    def services_of(self, job: Key) -> tuple[Key, ...]:
+        """The ModelServices that name a FineTuneJob."""
+        return tuple(self._services_of.get(job, ()))
+
+    def keys(self, kind: Kind) -> Iterator[Key]:
+        """Every resource of a kind."""
+        return (Key(kind, *place) for place in tuple(self._entries[kind]))
+
+    def versions(self, kind: Kind) -> dict[tuple[str, str, str], int]:
+        """The resourceVersion by namespace, name and uid: what a listing is compared with."""
+        held = self._entries[kind].values()
+        return {(entry.namespace, entry.name, entry.uid): entry.version for entry in held}
+
+    def objects(self, kind: Kind) -> Iterator[Manifest]:
+        """Copies of every object of a kind, one at a time."""
+        return (_decoded(entry) for entry in tuple(self._entries[kind].values()))
+
+    def _link(self, kind: Kind, manifest: Manifest, entry: _Entry) -> None:
+        parent = parent_of(manifest)
+        if kind.child and parent:
+            self._children[parent].add((kind, entry.name))
+        job = (manifest.get("spec") or {}).get("model", {}).get("fineTuneJobRef")
+        if kind == kube.MODELSERVICE and job:
+            service = Key(kind, entry.namespace, entry.name)
+            self._reference[service] = Key(kube.FINETUNEJOB, entry.namespace, job["name"])
+            self._services_of[self._reference[service]].add(service)
+
+    def _unlink(self, kind: Kind, entry: _Entry) -> None:
+        parent = parent_of(_decoded(entry))
+        if kind.child and parent:
+            _discard(self._children, parent, (kind, entry.name))
+        service = Key(kind, entry.namespace, entry.name)
+        job = self._reference.pop(service, None)
+        if job is not None:
+            _discard(self._services_of, job, service)
+
+
+def parent_of(manifest: Manifest) -> Key | None:
+    """The resource that a child's label names."""
+    head = kube.metadata(manifest)
+    labels = head.get("labels") or {}
+    for label, kind in _PARENT_LABELS:
+        if label in labels:
+            return Key(kind, head.get("namespace", ""), labels[label])
+    return None
+
+
+_PARENT_LABELS: Final = (
+    (names.LABEL_FINETUNEJOB, kube.FINETUNEJOB),
+    (names.LABEL_MODELSERVICE, kube.MODELSERVICE),
+)
+
+
+def slim(kind: Kind, manifest: Manifest) -> Manifest:
+    """What the planners may read of an object; the bulk that nobody reads is left out.
+
+    Gone are managed fields and kubectl's copy of the object; of Jobs the pod template, of pods
+    the spec but for ``nodeName``, of ConfigMaps the data (ours are never read back).
+    """
+    bulk = ("data", "binaryData") if kind == kube.CONFIG_MAP else ()
+    kept = _without(manifest, bulk)
+    head = dict(kube.metadata(manifest))
+    head.pop("managedFields", None)
+    if annotations := head.get("annotations"):
+        head["annotations"] = _without(annotations, (_LAST_APPLIED,))
+    kept["metadata"] = head
+    if "spec" in kept and kind in _SPEC:
+        kept["spec"] = _SPEC[kind](kept["spec"])
+    return kept
+
+
+_SPEC: Final[dict[Kind, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    kube.JOB: lambda spec: _without(spec, ("template", "podFailurePolicy")),
+    kube.POD: lambda spec: {key: spec[key] for key in ("nodeName",) if key in spec},
+}
+
+
+def _without(mapping: dict[str, Any], left_out: Iterable[str]) -> dict[str, Any]:
+    return {key: value for key, value in mapping.items() if key not in left_out}
+
+
+def _decoded(entry: _Entry) -> Manifest:
+    decoded: dict[str, Any] = json.loads(entry.content)
+    return decoded
+
+
+def _discard(index: dict[Key, set[Any]], key: Key, value: object) -> None:
+    """Take a value out of an index, and the key with its last value."""
+    index[key].discard(value)
+    if not index[key]:
+        del index[key]
