@@ -21,6 +21,8 @@ class ServeFile(Model):
     """Digest the artifact must have; empty for a folder that no FineTuneJob made."""
     served_model_name: str
     """Name that requests give as ``model``."""
+    aliases: Annotated[tuple[str, ...], Field(max_length=8)] = ()
+    """Further names that requests may give; the ModelService's own is always one."""
     engine_args: Annotated[dict[str, str], Field(max_length=96)] = {}
     """vLLM arguments by name without dashes; an empty value is a flag."""
     limits: Limits = Limits()
