@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead_cluster import host, progress, state, teardown
+from fairlead_cluster import host, progress, registry, state, teardown
 from fairlead_cluster.settings import Settings
 
 
@@ -15,4 +15,6 @@ def down(settings: Settings) -> None:
         progress.step(f"remove cluster {settings.name}"),
     ):
         teardown.remove(state.layout_of(settings.state_dir, settings.name))
+        if not state.names(settings.state_dir):
+            registry.stop(settings.state_dir)
     progress.say(f"cluster {settings.name} is gone; built programs stay in {settings.cache_dir}")

@@ -68,6 +68,11 @@ class Layout:
         return self.containerd / "run" / "containerd.sock"
 
     @property
+    def sockets(self) -> Path:
+        """Sockets of containerd's shims; a socket's path may have 107 characters only."""
+        return Path("/run/fairlead") / self._short_name
+
+    @property
     def volumes(self) -> Path:
         """Volumes of the local-path provisioner."""
         return self.root / "volumes"
@@ -99,7 +104,11 @@ class Layout:
     @property
     def host_device(self) -> str:
         """The host's end of the wire; 15 characters are all a device name may have."""
-        return f"fl{zlib.crc32(self.name.encode()):08x}"
+        return f"fl{self._short_name}"
+
+    @property
+    def _short_name(self) -> str:
+        return f"{zlib.crc32(self.name.encode()):08x}"
 
     @property
     def node_name(self) -> str:

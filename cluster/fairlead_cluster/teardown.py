@@ -11,7 +11,6 @@ from pathlib import Path
 
 from fairlead_cluster import cgroups, commands, layout, network
 
-_SHIM_RECORDS = "containerd/run/io.containerd.*/*/*/address"
 _CONTAINER_LOGS = Path("/var/log/containers")
 _CNI_RESULTS = Path("/var/lib/cni/results")
 _WAY_OUT = "close what uses it (`lsof +D FOLDER`) and run `down` again"
@@ -19,18 +18,16 @@ _WAY_OUT = "close what uses it (`lsof +D FOLDER`) and run `down` again"
 
 def remove(where: layout.Layout) -> None:
     """Remove processes, network, mounts, cgroups and files of a cluster, in this order."""
-    sockets = _shim_sockets(where.root)
     cgroup = cgroups.of(where.kernel_name)
     cgroup.remove()
     network.remove(where)
     unmount_below(where.root)
-    for socket in sockets:
-        socket.unlink(missing_ok=True)
     _remove_container_log_links(where.pod_logs)
     for result in _CNI_RESULTS.glob(f"{where.kernel_name}-*"):
         result.unlink(missing_ok=True)
-    if where.root.exists():
-        shutil.rmtree(where.root)
+    for folder in (where.sockets, where.root):
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def mounts_below(folder: Path, mountinfo: str) -> list[str]:
@@ -47,12 +44,6 @@ def unmount_below(folder: Path) -> None:
 
 def _unescape(point: str) -> str:
     return point.encode().decode("unicode_escape")
-
-
-def _shim_sockets(root: Path) -> list[Path]:
-    # containerd puts the sockets of its shims into a folder that all containerds share.
-    addresses = (record.read_text() for record in root.glob(_SHIM_RECORDS))
-    return [Path(address.removeprefix("unix://").strip()) for address in addresses]
 
 
 def _remove_container_log_links(pod_logs: Path) -> None:

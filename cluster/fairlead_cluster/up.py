@@ -18,10 +18,12 @@ from fairlead_cluster import (
     host,
     kubeconfig,
     network,
+    node,
     pins,
     programs,
     progress,
     ranges,
+    registry,
     simulated,
     state,
 )
@@ -61,13 +63,13 @@ def up(settings: Settings, wanted: Wanted) -> cluster.Cluster:
         with state.lock(settings.state_dir, settings.name, busy):
             record = _decide(settings, wanted)
             opened = cluster.open_cluster(settings, record)
-            _bring_up(opened, record)
+            _bring_up(settings, opened, record)
             state.write(opened.where.state_file, replace(record, complete=True))
     progress.say(f"cluster {settings.name} is up ({progress.duration(time.monotonic() - started)})")
     return opened
 
 
-def _bring_up(opened: cluster.Cluster, record: state.State) -> None:
+def _bring_up(settings: Settings, opened: cluster.Cluster, record: state.State) -> None:
     opened.cgroup.create()
     with progress.step("network namespace without a way out"):
         network.ensure(opened.where, opened.addresses)
@@ -75,8 +77,20 @@ def _bring_up(opened: cluster.Cluster, record: state.State) -> None:
         control_plane.configure(opened.parts, opened.cache)
         kubeconfig.ensure(opened.where, opened.addresses)
         control_plane.start(opened.parts, opened.supervisor, opened.server)
+    if not record.control_plane_only:
+        _bring_up_node(settings, opened)
     if record.num_simulated_gpu_nodes or simulated.any_exist(opened.server):
         _simulate(opened, record.num_simulated_gpu_nodes)
+
+
+def _bring_up_node(settings: Settings, opened: cluster.Cluster) -> None:
+    with progress.step("registry of the machine's own"):
+        images = registry.ensure(settings.state_dir, opened.cache)
+        pause_tag = node.push_pause(images, opened.cache)
+    with progress.step("node"):
+        real = node.Node(opened.parts, images, pause_tag)
+        real.configure()
+        real.start(opened.supervisor, opened.server)
 
 
 def _simulate(opened: cluster.Cluster, num_nodes: int) -> None:
