@@ -1,0 +1,88 @@
+"""From a resource's status to what a waiter does: go on, succeed or fail; pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from fairlead_api import conditions
+from fairlead_api.conditions import FineTuneJobCondition, ModelServiceCondition, Reason
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.modelservice import ModelService
+
+_LASTING: Final = frozenset(
+    {
+        Reason.JOB_FAILED,
+        Reason.ARTIFACT_REFUSED,
+        Reason.ARTIFACT_IS_ADAPTER,
+        Reason.PROGRESS_DEADLINE_EXCEEDED,
+        Reason.ARGUMENT_REFUSED,
+    }
+)
+"""Reasons that waiting doesn't mend."""
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Not over; ``line`` says how far it is."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """Reached."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Ended, or never to be reached without a change."""
+
+    reason: str
+    message: str
+
+
+Outcome = Waiting | Succeeded | Failed
+
+
+def of_finetunejob(job: FineTuneJob) -> Outcome:
+    """What to make of a FineTuneJob."""
+    status = job.status
+    failed = conditions.find(status.conditions, FineTuneJobCondition.FAILED)
+    if failed is not None and failed.status == "True":
+        return Failed(failed.reason, failed.message)
+    if conditions.is_true(status.conditions, FineTuneJobCondition.COMPLETE):
+        artifact = f", {status.artifact.uri}" if status.artifact else ""
+        return Succeeded(f"{status.phase or 'Complete'}{artifact}")
+    return Waiting("  ".join([status.phase or "not seen by the operator yet", *_progress(job)]))
+
+
+def _progress(job: FineTuneJob) -> list[str]:
+    status, words = job.status, []
+    progress = status.progress
+    is_over = conditions.is_true(status.conditions, FineTuneJobCondition.TRAINED)
+    if progress is not None and progress.total_steps and not is_over:
+        words.append(f"STEP {progress.step}/{progress.total_steps}")
+        if progress.loss is not None:
+            words.append(f"LOSS {progress.loss:.4g}")
+        if progress.eta:
+            words.append(f"ETA {progress.eta}")
+    return words + ([f"({status.reason})"] if status.reason else [])
+
+
+def of_modelservice(service: ModelService) -> Outcome:
+    """What to make of a ModelService."""
+    status = service.status
+    if status.observed_generation < service.metadata.generation:
+        return Waiting("the operator has not seen this version yet")
+    ready = conditions.find(status.conditions, ModelServiceCondition.READY)
+    progressing = conditions.is_true(status.conditions, ModelServiceCondition.PROGRESSING)
+    if ready is not None and ready.status == "True" and not progressing:
+        return Succeeded(f"Ready, {status.url}" if status.url else "Ready")
+    for condition in status.conditions:
+        if condition.status == "False" and condition.reason in _LASTING:
+            return Failed(condition.reason, condition.message)
+    words = [status.phase or "not ready", f"{status.ready_replicas}/{service.spec.replicas} pods"]
+    if ready is not None:
+        words.append(f"({ready.reason})")
+    return Waiting("  ".join(words))

@@ -1,0 +1,134 @@
+"""``fairlead wait``: follow one resource to its end, telling each change once.
+
+Holds no state of its own, so it may be killed and started again at any moment; a restart of the
+API server costs one line.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
+
+from pydantic import ValidationError
+
+from fairlead_api import names
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.modelservice import ModelService
+from fairlead_cli import cluster, errors, outcome, target
+
+WINDOW_SECONDS: Final = 30
+"""Longest watch before the resource is read again."""
+PAUSE_SECONDS: Final = 1.0
+"""Between two tries to reach the API server."""
+LAST_LINES: Final = 20
+
+Say = Callable[[str], None]
+
+
+class Reader(Protocol):
+    """What waiting needs of a cluster."""
+
+    def get(self, of: target.Target) -> dict[str, Any]:
+        """Read the resource."""
+        ...
+
+    def follow(
+        self, of: target.Target, resource_version: str, seconds: int
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield its changes."""
+        ...
+
+    def pods(self, of: target.Target) -> list[dict[str, Any]]:
+        """Its pods."""
+        ...
+
+    def last_lines(self, of: target.Target, pod: str, container: str, count: int) -> str:
+        """The end of a container's log."""
+        ...
+
+
+def until_done(reader: Reader, of: target.Target, timeout_seconds: float, say: Say) -> None:
+    """Wait until the resource is complete or ready; returns only then.
+
+    Raises:
+        CliError: When it failed; the message holds the condition's and the failed pods' lines.
+        TimedOut: When the time is over.
+        NotFound: When it isn't there, or was deleted meanwhile.
+    """
+    last = ""
+    for body in _versions(reader, of, timeout_seconds, say):
+        now = assess(of, body)
+        if isinstance(now, outcome.Failed):
+            raise errors.CliError(failure(reader, of, now))
+        if now.line != last:
+            say(f"{of}: {now.line}")
+            last = now.line
+        if isinstance(now, outcome.Succeeded):
+            return
+    raise errors.TimedOut(f"{of} is not done after {timeout_seconds:.0f} s; it was: {last}")
+
+
+def assess(of: target.Target, body: dict[str, Any]) -> outcome.Outcome:
+    """Read a resource and judge it.
+
+    Raises:
+        CliError: When this version of the tool can't read it.
+    """
+    try:
+        if of.kind == names.FINETUNEJOB:
+            return outcome.of_finetunejob(FineTuneJob.read(body))
+        return outcome.of_modelservice(ModelService.read(body))
+    except ValidationError as unreadable:
+        raise errors.CliError(
+            f"{of} can't be read by this version of fairlead: {unreadable}"
+        ) from unreadable
+
+
+def _versions(
+    reader: Reader, of: target.Target, timeout_seconds: float, say: Say
+) -> Iterator[dict[str, Any]]:
+    """Each version of the resource until the time is over, through failing connections."""
+    deadline = time.monotonic() + timeout_seconds
+    is_lost = False
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            body = reader.get(of)
+            is_lost = False
+            yield body
+            window = max(1, min(WINDOW_SECONDS, int(left)))
+            version = body["metadata"]["resourceVersion"]
+            for event, changed in reader.follow(of, version, window):
+                if event == "DELETED":
+                    raise cluster.NotFound(f"{of} was deleted")
+                yield changed
+        except cluster.Unreachable as unreachable:
+            if not is_lost:
+                say(f"{of}: {unreachable}; trying again")
+            is_lost = True
+            time.sleep(PAUSE_SECONDS)
+
+
+def failure(reader: Reader, of: target.Target, failed: outcome.Failed) -> str:
+    """Why it failed, and the last lines of the pods that did."""
+    parts = [f"{of} failed: {failed.reason}: {failed.message}"]
+    try:
+        pods = reader.pods(of)
+    except errors.CliError as unreadable:
+        return "\n".join([*parts, f"(its pods can't be read: {unreadable})"])
+    for pod, container in failed_containers(pods):
+        lines = reader.last_lines(of, pod, container, LAST_LINES).rstrip()
+        parts.append(f"--- last lines of pod {pod} ---\n{lines}")
+    return "\n".join(parts)
+
+
+def failed_containers(pods: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(pod, container) of what ended badly, the newest end first, at most three."""
+    ended = []
+    for pod in pods:
+        for status in pod.get("status", {}).get("containerStatuses") or []:
+            for state in (status.get("state") or {}, status.get("lastState") or {}):
+                end = state.get("terminated")
+                if end and end.get("exitCode"):
+                    moment = end.get("finishedAt") or ""
+                    ended.append((moment, pod["metadata"]["name"], status["name"]))
+                    break
+    return [(pod, container) for _, pod, container in sorted(ended, reverse=True)[:3]]
