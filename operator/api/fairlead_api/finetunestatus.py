@@ -31,6 +31,8 @@ class StageStatus(StatusModel):
     """Attempts that ended by a real failure."""
     disruptions: Annotated[int, Field(ge=0)] = 0
     """Attempts that ended by a preemption, a lost node or the like."""
+    fruitless: Annotated[int, Field(ge=0)] = 0
+    """Disruptions in a row since which no new checkpoint was heard of."""
     counted_attempt: Annotated[int, Field(ge=0)] = 0
     """Newest attempt whose end is in the counters, so that none is counted twice."""
     cause: str = ""
@@ -84,6 +86,8 @@ class FineTuneJobStatus(StatusModel):
     """One word for people; programs read conditions."""
     reason: Annotated[str, Field(max_length=64)] = ""
     """The reason behind the phase, for the wide columns."""
+    message: Annotated[str, Field(max_length=2048)] = ""
+    """A sentence for people: what happens now, or what went wrong, where, and the way out."""
     observed_generation: Annotated[int, Field(ge=0)] = 0
     conditions: Annotated[list[Condition], Field(max_length=32)] = []
     stages: Annotated[list[StageStatus], Field(max_length=16)] = []

@@ -71,6 +71,7 @@ DRAIN_COMMAND: Final = ("python3", "-m", "fairlead_server", "drain")  # preStop,
 
 # --- Environment (written by the operator, read once by the container's settings) ----------
 ENV_ATTEMPT: Final = "FAIRLEAD_ATTEMPT"  # decimal attempt number: the fencing token
+ENV_ROOT: Final = "FAIRLEAD_ROOT"  # trainer by hand: container paths lie below this folder
 ENV_SERVE_FILE: Final = "FAIRLEAD_SERVE_FILE"  # the serve file itself, as JSON
 ENV_POD_UID: Final = "FAIRLEAD_POD_UID"
 ENV_PROGRESS_URL: Final = "KUBEFLOW_TRAINER_SERVER_URL"  # transformers' KubeflowCallback

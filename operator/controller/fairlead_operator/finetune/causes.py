@@ -1,0 +1,105 @@
+"""Why an attempt ended: read from its pods' termination messages, then from the Job's message.
+
+Logs are never read. Every end gets a name; where nobody left word, it is Unknown.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from fairlead_api import names, termination
+from fairlead_api.finetunestatus import Stage
+from fairlead_api.termination import Cause, Termination
+from fairlead_operator.finetune import children
+from fairlead_operator.plan import Manifest
+
+_RULE_INDEX: Final = re.compile(r"rule at index (\d+)")
+_CAUSE_OF_CODE: Final = {code: cause for cause, code in termination.EXIT_CODES.items()}
+_EXPLAINED_BY_DISRUPTION: Final = frozenset({Cause.CRASHED, Cause.STALLED, Cause.UNKNOWN})
+_PAYLOAD: Final = {Stage.PREPARE: "prepared", Stage.TRAIN: "training", Stage.EXPORT: "artifact"}
+
+
+@dataclass(frozen=True)
+class End:
+    """How one attempt ended and what that means."""
+
+    verdict: Literal["success", "user", "disruption", "failure"]
+    cause: Cause
+    message: str
+    reports: tuple[Termination, ...]
+    """What the containers told, whatever the verdict: checkpoints count after a failure too."""
+
+
+def of_attempt(stage: Stage, job: Manifest, pods: list[Manifest]) -> End:
+    """Name the end of a finished Job."""
+    reports = tuple(report for pod in pods if (report := _report(pod)) is not None)
+    if children.outcome(job) == "Complete":
+        return _success(stage, reports)
+    ends = [report for report in reports if report.cause is not Cause.SUCCEEDED]
+    if any(children.condition(pod, "DisruptionTarget") for pod in pods):
+        named = [end for end in ends if end.cause not in _EXPLAINED_BY_DISRUPTION]
+        ends = named or [Termination(cause=Cause.DISRUPTED)]
+    end = termination.most_specific(ends) if ends else _of_job(job)
+    return End(termination.verdict(end.cause), end.cause, end.message, reports)
+
+
+def _success(stage: Stage, reports: tuple[Termination, ...]) -> End:
+    """A Complete Job counts only with its result; without, the stage is run again.
+
+    The result stands in storage, so that run is short; it counts as a disruption, or a trainer
+    that never tells a result would be run for ever.
+    """
+    for report in reports:
+        if getattr(report, _PAYLOAD[stage]) is not None:
+            return End("success", Cause.SUCCEEDED, report.message, reports)
+    text = "the Job is complete, but no pod's termination message has its result"
+    return End("disruption", Cause.UNKNOWN, text, reports)
+
+
+def _report(pod: Manifest) -> Termination | None:
+    """What a pod's end says; None where its container left none."""
+    disruption = children.condition(pod, "DisruptionTarget")
+    terminated = _terminated(pod)
+    if terminated is None:
+        if disruption is None:
+            return None
+        return Termination(cause=Cause.DISRUPTED, message=_disruption_text(pod, disruption))
+    report = termination.of_container(terminated)
+    if disruption is not None and report.cause in _EXPLAINED_BY_DISRUPTION:
+        text = _disruption_text(pod, disruption)
+        return report.model_copy(update={"cause": Cause.DISRUPTED, "message": text})
+    return report
+
+
+def _terminated(pod: Manifest) -> dict[str, Any] | None:
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    for status in statuses:
+        if status["name"] == names.TRAINER_CONTAINER:
+            terminated: dict[str, Any] | None = status.get("state", {}).get("terminated")
+            return terminated
+    return None
+
+
+def _disruption_text(pod: Manifest, disruption: dict[str, Any]) -> str:
+    node = pod.get("spec", {}).get("nodeName") or "no node"
+    reason = disruption.get("reason", "DisruptionTarget")
+    return f"pod {pod['metadata']['name']} on {node}: {reason}: {disruption.get('message', '')}"
+
+
+def _of_job(job: Manifest) -> Termination:
+    """The end as the Job controller tells it, for pods that left nothing to read.
+
+    Its message names a podFailurePolicy rule by index only; our Jobs have one rule a cause.
+    """
+    failed = children.condition(job, "Failed") or {}
+    message = failed.get("message") or "no pod left a termination message"
+    match = _RULE_INDEX.search(message)
+    rules = job["spec"].get("podFailurePolicy", {}).get("rules", [])
+    if match is None or int(match[1]) >= len(rules):
+        return Termination(cause=Cause.UNKNOWN, message=message)
+    rule = rules[int(match[1])]
+    if rule.get("onPodConditions"):
+        return Termination(cause=Cause.DISRUPTED, message=message)
+    codes = rule.get("onExitCodes", {}).get("values", [])
+    cause = next((_CAUSE_OF_CODE[code] for code in codes if code in _CAUSE_OF_CODE), Cause.UNKNOWN)
+    return Termination(cause=cause, message=message)

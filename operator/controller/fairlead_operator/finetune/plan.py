@@ -1,0 +1,120 @@
+"""The plan of a FineTuneJob: settle what ended, decide the next step, say what that takes.
+
+An attempt's number stands in the plan's status, which is written before the plan's acts: a crash
+in between leaves a licensed number, and the next plan creates the Job of that very name.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Final
+
+from fairlead_api import names
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.finetunestatus import Stage, StageStatus
+from fairlead_operator.finetune import admission, children, decision, stages, status
+from fairlead_operator.finetune.children import Children
+from fairlead_operator.finetune.config import config_map
+from fairlead_operator.finetune.decision import Kind
+from fairlead_operator.finetune.export import export_job
+from fairlead_operator.finetune.options import Options
+from fairlead_operator.finetune.prepare import prepare_job
+from fairlead_operator.finetune.service import workers_service
+from fairlead_operator.finetune.stages import Course
+from fairlead_operator.finetune.train import train_job
+from fairlead_operator.plan import Act, CreateOnce, Delete, Manifest, Observed, Plan, owned_by
+
+_BUILDERS: Final[dict[Stage, Callable[[FineTuneJob, int, Options], Manifest]]] = {
+    Stage.PREPARE: prepare_job,
+    Stage.TRAIN: train_job,
+    Stage.EXPORT: export_job,
+}
+
+
+def plan(job: FineTuneJob, observed: Observed, now: datetime, options: Options) -> Plan:
+    """Say what stands in the status and what is done next for one FineTuneJob."""
+    if job.metadata.deletion_timestamp is not None:
+        return Plan()  # the garbage collector takes the children; nothing new may appear
+    seen = Children.of(job, observed)
+    course = stages.settle(job, seen, now, options)
+    if status.is_finished(job.status):
+        return Plan(status=status.of_finished(job), acts=tuple(_deletions(course, seen)))
+    refusal = admission.refusal(job, observed, options)
+    step = decision.decide(job, course, seen, refusal, now)
+    course = _licensed(course, step.kind, now)
+    acts = (*_deletions(course, seen), *_creations(job, course, seen, observed, step.kind, options))
+    return Plan(
+        status=status.derive(job, course, seen, step, refusal, now),
+        acts=acts,
+        requeue_at=step.look_again,
+    )
+
+
+def _licensed(course: Course, kind: Kind, now: datetime) -> Course:
+    """Write down the number of the attempt that is about to begin or that is given up."""
+    stage = course.current
+    if stage is None:
+        return course
+    if kind is Kind.LAUNCHING and not stages.is_live(stage):
+        return course.with_stage(stages.license_next(stage, now))
+    if kind is Kind.SUSPENDED and stage.state == "Running":
+        return course.with_stage(stages.close(stage))
+    return course
+
+
+def _creations(
+    job: FineTuneJob,
+    course: Course,
+    seen: Children,
+    observed: Observed,
+    kind: Kind,
+    options: Options,
+) -> Iterator[Act]:
+    """What the live attempt needs and hasn't got."""
+    stage = course.current
+    if stage is None or kind not in (Kind.LAUNCHING, Kind.RUNNING):
+        return
+    if not _has(observed.config_maps, names.run_config_name(job.metadata.name), job):
+        yield CreateOnce(config_map(job, options))
+    workers = names.workers_service_name(job.metadata.name)
+    if stage.name is Stage.TRAIN and not _has(observed.services, workers, job):
+        yield CreateOnce(workers_service(job))
+    if seen.attempt(stage.name, stage.attempt) is None:
+        yield CreateOnce(_BUILDERS[stage.name](job, stage.attempt, options))
+
+
+def _deletions(course: Course, seen: Children) -> Iterator[Act]:
+    """Jobs that must not run on, and ended ones that only take up room."""
+    for child in seen.jobs:
+        stage = next((s for s in course.stages if s.name.lower() == _stage_of(child)), None)
+        if stage is None or children.is_deleting(child):
+            continue
+        if _is_stray(child, stage) or _is_old(child, stage):
+            meta = child["metadata"]
+            yield Delete("batch/v1", "Job", meta["namespace"], meta["name"], meta["uid"])
+
+
+def _is_stray(child: Manifest, stage: StageStatus) -> bool:
+    """Whether an attempt runs that is over for us."""
+    live = stages.is_live(stage) and _attempt_of(child) == stage.attempt
+    return children.outcome(child) is None and not live
+
+
+def _is_old(child: Manifest, stage: StageStatus) -> bool:
+    """Whether the attempt ended before the last one, whose pods are kept for their logs."""
+    return children.outcome(child) is not None and _attempt_of(child) < stage.attempt - 1
+
+
+def _stage_of(child: Manifest) -> str:
+    return children.label(child, names.LABEL_STAGE)
+
+
+def _attempt_of(child: Manifest) -> int:
+    text = children.label(child, names.LABEL_ATTEMPT)
+    return int(text) if text.isdigit() else 0
+
+
+def _has(manifests: tuple[Manifest, ...], name: str, job: FineTuneJob) -> bool:
+    return any(
+        manifest["metadata"]["name"] == name and owned_by(manifest, job.metadata.uid)
+        for manifest in manifests
+    )

@@ -1,0 +1,40 @@
+"""Arithmetic on a container's compute resources."""
+
+import math
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from fairlead_api.base import ResourceRequirements
+
+_BUILT_IN: Final = "kubernetes.io/"
+
+
+def threads_per_process(resources: ResourceRequirements, num_processes: int) -> int:
+    """Threads that each process may keep busy: its share of the pod's CPUs, at least one."""
+    return max(1, math.floor(cpus(resources)) // num_processes)
+
+
+def cpus(resources: ResourceRequirements) -> Decimal:
+    """CPUs that the container may use; what it asks for where it has no limit, else 0."""
+    value = str(resources.limits.get("cpu", resources.requests.get("cpu", 0)))
+    try:
+        return Decimal(value[:-1]) / 1000 if value.endswith("m") else Decimal(value)
+    except InvalidOperation:
+        return Decimal(0)
+
+
+def extended(resources: ResourceRequirements) -> list[str]:
+    """Device resources that are asked for, such as nvidia.com/gpu."""
+    asked = set(resources.limits) | set(resources.requests)
+    return sorted(name for name in asked if "/" in name and _BUILT_IN not in name)
+
+
+def as_container(resources: ResourceRequirements) -> dict[str, dict[str, str]]:
+    """The container's ``resources``; devices stand in limits, as Kubernetes demands."""
+    devices = {
+        name: resources.requests[name] for name in extended(resources) if name in resources.requests
+    }
+    limits = {key: str(value) for key, value in (devices | resources.limits).items()}
+    requests = {key: str(value) for key, value in resources.requests.items()}
+    named = {"requests": requests, "limits": limits}
+    return {key: values for key, values in named.items() if values}
