@@ -1,0 +1,94 @@
+"""Which model a ModelService serves: its uri, or the artifact of a FineTuneJob, pinned.
+
+Once pinned, nothing that happens to the job changes what is served; only another job does, or
+one of the same name that was created and completed anew.
+"""
+
+from dataclasses import dataclass
+
+from fairlead_api import conditions, uris
+from fairlead_api.conditions import FineTuneJobCondition, Reason
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.modelservice import ModelService, PinnedModel
+from fairlead_operator.plan import Manifest, Observed
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The model, or why there is none."""
+
+    model: PinnedModel | None
+    reason: str = Reason.RESOLVED
+    message: str = ""
+
+
+def resolve(service: ModelService, observed: Observed) -> Resolution:
+    """Find the model that the spec asks for."""
+    found = _find(service, observed.fine_tune_job)
+    if found.model is None:
+        return found
+    claim = uris.parse(found.model.uri).claim
+    if observed.claims.get(claim) is None:
+        return Resolution(
+            None,
+            Reason.CLAIM_NOT_FOUND,
+            f"{found.model.uri}: there is no PersistentVolumeClaim {claim} in namespace"
+            f" {service.metadata.namespace}; create it or name another",
+        )
+    return found
+
+
+def claim_names(service: ModelService, job: Manifest | None) -> frozenset[str]:
+    """Claims that a plan needs to see, so that ``Observed.claims`` can hold them."""
+    model = _find(service, job).model
+    return frozenset() if model is None else frozenset({uris.parse(model.uri).claim})
+
+
+def _find(service: ModelService, job: Manifest | None) -> Resolution:
+    spec = service.spec.model
+    if spec.uri is not None:
+        return Resolution(PinnedModel(uri=spec.uri), message=spec.uri)
+    assert spec.fine_tune_job_ref is not None  # the CRD: exactly one of both
+    name = spec.fine_tune_job_ref.name
+    pinned = service.status.model
+    if pinned is None or pinned.fine_tune_job != name:
+        pinned = None
+    newest = _of_job(name, None if job is None else FineTuneJob.read(job))
+    if newest.model is not None and (
+        pinned is None or pinned.fine_tune_job_uid != newest.model.fine_tune_job_uid
+    ):
+        return newest
+    return newest if pinned is None else Resolution(pinned, message=_describe(pinned))
+
+
+def _of_job(name: str, job: FineTuneJob | None) -> Resolution:
+    if job is None:
+        return Resolution(
+            None,
+            Reason.JOB_NOT_FOUND,
+            f"spec.model.fineTuneJobRef: there is no FineTuneJob {name}; create it or name another",
+        )
+    status = job.status
+    failed = conditions.find(status.conditions, FineTuneJobCondition.FAILED)
+    if failed is not None and failed.status == "True":
+        message = f"FineTuneJob {name} failed: {failed.reason}: {failed.message}"
+        return Resolution(None, Reason.JOB_FAILED, message)
+    artifact = status.artifact
+    if artifact is None or not conditions.is_true(status.conditions, FineTuneJobCondition.COMPLETE):
+        message = f"FineTuneJob {name} is not complete yet (phase {status.phase or 'unknown'})"
+        return Resolution(None, Reason.JOB_NOT_COMPLETE, message)
+    if artifact.kind == "Adapter":
+        message = (
+            f"FineTuneJob {name} published an adapter, which can't be served by itself;"
+            " run it again with spec.output.mergeAdapter: true"
+        )
+        return Resolution(None, Reason.ARTIFACT_IS_ADAPTER, message)
+    model = PinnedModel(
+        uri=artifact.uri, artifact=artifact, fine_tune_job=name, fine_tune_job_uid=job.metadata.uid
+    )
+    return Resolution(model, message=_describe(model))
+
+
+def _describe(model: PinnedModel) -> str:
+    digest = model.artifact.digest[:19] if model.artifact else "no digest"
+    return f"{model.uri} ({digest}) of FineTuneJob {model.fine_tune_job}"

@@ -1,0 +1,192 @@
+"""Plan a ModelService: from its spec and what is seen to its status and its children.
+
+Pure; ``reconcile`` observes before and applies after. Read ``plan`` from top to bottom.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from fairlead_api import names
+from fairlead_api.modelservice import ModelService
+from fairlead_operator.plan import (
+    Act,
+    Apply,
+    CreateOnce,
+    Delete,
+    Manifest,
+    Observed,
+    Plan,
+    owned_by,
+)
+from fairlead_operator.serving import arguments, children, deployment, model, route, status
+from fairlead_operator.serving import revision as revisions
+from fairlead_operator.serving import rollout as rollouts
+from fairlead_operator.serving import service as services
+from fairlead_operator.serving.options import Options
+from fairlead_operator.serving.revision import Revision
+from fairlead_operator.serving.rollout import Rollout
+
+
+def plan(service: ModelService, observed: Observed, now: datetime, options: Options) -> Plan:
+    """Decide what to do for one ModelService now."""
+    if service.metadata.deletion_timestamp is not None:
+        return Plan()  # garbage collection does the rest
+    observed = _own(service, observed)
+    known = {found.name: found for found in map(revisions.read, observed.revisions)}
+    health = {
+        children.revision_of(found): deployment.health(found, service.spec.replicas)
+        for found in observed.deployments
+    }
+    resolution = model.resolve(service, observed)
+    wanted, refusal = _wanted(service, resolution, known, options)
+    rollout = rollouts.decide(service, wanted, known.values(), health, now)
+    if wanted is not None:
+        known.setdefault(wanted.name, wanted)
+    situation = status.Situation(service, observed, options, resolution, refusal, rollout, health)
+    work = _Work(service, observed, options, rollout, known)
+    retire_at = work.retire_at()
+    return Plan(
+        status=status.status(situation, now),
+        acts=(*work.serve(), *work.route(), *work.retire(now), *work.forget()),
+        requeue_at=retire_at if work.retired() and now < retire_at else None,
+    )
+
+
+def _own(service: ModelService, observed: Observed) -> Observed:
+    """Leave out children that belong to somebody else, whatever their labels say."""
+
+    def own(found: tuple[Manifest, ...]) -> tuple[Manifest, ...]:
+        return tuple(each for each in found if owned_by(each, service.metadata.uid))
+
+    return replace(
+        observed,
+        services=own(observed.services),
+        deployments=own(observed.deployments),
+        revisions=own(observed.revisions),
+        routes=own(observed.routes),
+    )
+
+
+def _wanted(
+    service: ModelService,
+    resolution: model.Resolution,
+    known: Mapping[str, Revision],
+    options: Options,
+) -> tuple[Revision | None, str]:
+    """The revision that the spec asks for, or why it can't be rendered."""
+    try:
+        # Also where the model isn't known yet: a refused key is told at once.
+        arguments.engine_arguments(service.spec, options.allowed_arguments)
+        if resolution.model is None:
+            return None, ""
+        return revisions.wanted(service, resolution.model, known.values(), options), ""
+    except arguments.ArgumentRefused as refused:
+        return None, str(refused)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The acts of one plan."""
+
+    service: ModelService
+    observed: Observed
+    options: Options
+    rollout: Rollout
+    known: Mapping[str, Revision]
+
+    def in_use(self) -> tuple[str, ...]:
+        """Revisions that have pods to stay."""
+        candidate = self.rollout.candidate
+        found = (self.rollout.stable, candidate.name if candidate else "")
+        return tuple(name for name in found if name)
+
+    def serve(self) -> Iterator[Act]:
+        """Revisions in use, each with its pods and its Service; then the stable Service."""
+        for name in self.in_use():
+            found = self.known.get(name)
+            if found is None:
+                continue  # its record is gone: its Deployment stays as it is
+            if not found.uid:
+                yield CreateOnce(revisions.controller_revision(self.service, found))
+            yield self._apply(
+                deployment.deployment(self.service, found, self.options),
+                self.observed.deployments,
+            )
+            yield self._apply(services.revision_service(self.service, name), self.observed.services)
+        if self.rollout.stable:
+            yield self._apply(
+                services.stable_service(self.service, self.rollout.stable), self.observed.services
+            )
+
+    def route(self) -> Iterator[Act]:
+        """The route, where there are gateways for it."""
+        if not self.observed.has_gateway_api:
+            return
+        if self._is_routed():
+            manifest = route.route(self.service, self.rollout.stable, self.options)
+            yield self._apply(manifest, self.observed.routes)
+        elif not route.gateway_refs(self.service, self.options):
+            for found in self.observed.routes:
+                yield _delete(found, route.API_VERSION, route.KIND)
+
+    def retire(self, now: datetime) -> Iterator[Act]:
+        """Revisions that nothing leads to any more, a little after the traffic left them."""
+        if not self._has_switched() or now < self.retire_at():
+            return
+        yield from self.retired()
+
+    def retired(self) -> tuple[Delete, ...]:
+        """Deployments and Services of revisions that are not in use."""
+        in_use = self.in_use()
+        stable_service = self.service.metadata.name
+        return (
+            *(
+                _delete(found, "apps/v1", "Deployment")
+                for found in self.observed.deployments
+                if children.revision_of(found) not in in_use
+            ),
+            *(
+                _delete(found, "v1", "Service")
+                for found in self.observed.services
+                if found["metadata"]["name"] != stable_service
+                and children.revision_of(found) not in in_use
+            ),
+        )
+
+    def retire_at(self) -> datetime:
+        """When what served before stable may go."""
+        since = self.rollout.stable_time or datetime.min.replace(tzinfo=UTC)
+        return since + timedelta(seconds=self.options.retire_seconds)
+
+    def forget(self) -> Iterator[Act]:
+        """ControllerRevisions beyond those kept for a rollback."""
+        still = {*self.in_use(), *map(children.revision_of, self.observed.deployments)}
+        unused = [
+            found
+            for found in sorted(self.observed.revisions, key=lambda each: -int(each["revision"]))
+            if children.revision_of(found) not in still
+        ]
+        for found in unused[self.options.kept_revisions :]:
+            yield _delete(found, "apps/v1", "ControllerRevision")
+
+    def _is_routed(self) -> bool:
+        wants = bool(route.gateway_refs(self.service, self.options))
+        return wants and self.observed.has_gateway_api and bool(self.rollout.stable)
+
+    def _has_switched(self) -> bool:
+        """Whether Service and route were seen to lead to stable."""
+        name, stable = self.service.metadata.name, self.rollout.stable
+        selected = services.selected_revision(children.by_name(self.observed.services, name))
+        if selected != stable:
+            return False
+        backend = route.backend(children.by_name(self.observed.routes, name))
+        return not self._is_routed() or backend == names.revision_name(name, stable)
+
+    def _apply(self, manifest: Manifest, seen: tuple[Manifest, ...]) -> Apply:
+        return Apply(manifest, children.uid(children.by_name(seen, manifest["metadata"]["name"])))
+
+
+def _delete(manifest: Manifest, api_version: str, kind: str) -> Delete:
+    metadata = manifest["metadata"]
+    return Delete(api_version, kind, metadata["namespace"], metadata["name"], metadata["uid"])

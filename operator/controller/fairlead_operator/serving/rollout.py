@@ -1,0 +1,62 @@
+"""Which revision takes the traffic, and which one is to follow it.
+
+Two facts are kept in the status: stable and since when. Everything else follows from them and
+from what is seen, so a crash between writing the fact and acting on it costs nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from fairlead_api.modelservice import ModelService
+from fairlead_operator.serving.deployment import Health
+from fairlead_operator.serving.revision import Revision
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Where a ModelService stands between two revisions."""
+
+    stable: str = ""
+    """Takes the traffic; empty before there was any revision."""
+    stable_time: datetime | None = None
+    candidate: Revision | None = None
+    """Is to become stable once all its replicas serve."""
+
+
+def decide(
+    service: ModelService,
+    wanted: Revision | None,
+    known: Iterable[Revision],
+    health: Mapping[str, Health],
+    now: datetime,
+) -> Rollout:
+    """Move on by at most one step.
+
+    ``wanted`` is what the spec asks for, None where that can't be told; then stable stays.
+    """
+    status = service.status
+    if wanted is None or wanted.name == status.stable:
+        return Rollout(status.stable, status.stable_time)
+    stable = health.get(status.stable, Health())
+    candidate = health.get(wanted.name, Health())
+    kept = any(revision.name == status.stable for revision in known)
+    if (
+        not (kept or stable.seen)  # the first revision, or nothing left of stable to protect
+        or service.spec.replicas == 0
+        or candidate.complete
+        or _is_idle(stable, candidate)
+    ):
+        return Rollout(wanted.name, now)
+    return Rollout(status.stable, status.stable_time, wanted)
+
+
+def _is_idle(stable: Health, candidate: Health) -> bool:
+    """Whether stable answers nobody, and waiting for it would only hold the candidate back.
+
+    A stable that never served may hold the very resources that the candidate needs; one that
+    served once gets the time to recover, unless the candidate can answer already.
+    """
+    if stable.ready > 0:
+        return False
+    return not stable.proven or candidate.available > 0

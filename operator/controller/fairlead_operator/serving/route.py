@@ -1,0 +1,171 @@
+"""The HTTPRoute of a ModelService, and what its gateways say about it.
+
+A route has one backend, the stable revision's Service, and never two. Envoy Gateway keeps such a
+rule as one cluster whose endpoints change, so a switch takes nothing away that a request could
+still need; a second backend whose pods end would make it rebuild the clusters under traffic.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fairlead_api import names
+from fairlead_api.conditions import Reason
+from fairlead_api.modelservice import GatewayRef, ModelService
+from fairlead_operator.plan import Manifest, Observed
+from fairlead_operator.serving import children
+from fairlead_operator.serving.options import Options
+
+API_VERSION: Final = "gateway.networking.k8s.io/v1"
+KIND: Final = "HTTPRoute"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class RouteState:
+    """Whether requests reach the service through its gateways."""
+
+    ready: bool | None
+    """None: no gateway has spoken yet."""
+    reason: str
+    message: str
+    required: bool
+    """Whether the ModelService is Ready only with it."""
+
+
+def gateway_refs(service: ModelService, options: Options) -> tuple[GatewayRef, ...]:
+    """Gateways that route to the service: its own choice, else the installation's."""
+    if service.spec.gateway_refs is not None:
+        return tuple(service.spec.gateway_refs)
+    return () if options.gateway is None else (options.gateway,)
+
+
+def gateway_keys(service: ModelService, options: Options) -> frozenset[str]:
+    """Gateways (``namespace/name``) that a plan needs to see in ``Observed.gateways``."""
+    return frozenset(_key(service, ref) for ref in gateway_refs(service, options))
+
+
+def route(service: ModelService, revision: str, options: Options) -> Manifest:
+    """The HTTPRoute whose backend is a revision."""
+    refs = gateway_refs(service, options)
+    backend = names.revision_name(service.metadata.name, revision)
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": names.PATH_API}}],
+        "backendRefs": [{"name": backend, "port": names.PORT_SERVICE, "weight": 1}],
+        # Gateways cut requests off after seconds otherwise (Envoy: 15).
+        "timeouts": {"request": f"{options.request_timeout_seconds}s"},
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": children.metadata(service, service.metadata.name),
+        "spec": {
+            "parentRefs": [_parent_ref(service, ref) for ref in refs],
+            "hostnames": hostnames(service, options),
+            "rules": [rule],
+        },
+    }
+
+
+def hostnames(service: ModelService, options: Options) -> list[str]:
+    """Host names of all gateways together, each once: an HTTPRoute has one list of them."""
+    metadata = service.metadata
+    default = f"{metadata.name}.{metadata.namespace}.{options.domain}"
+    found = (name for ref in gateway_refs(service, options) for name in ref.hostnames or [default])
+    return list(dict.fromkeys(found))
+
+
+def backend(manifest: Manifest | None) -> str:
+    """Name of the Service that a route leads to; empty where it isn't there."""
+    rules = (manifest or {}).get("spec", {}).get("rules", [])
+    return str(rules[0]["backendRefs"][0]["name"]) if rules else ""
+
+
+def url(service: ModelService, observed: Observed, options: Options) -> str:
+    """Where clients find the service: by its first gateway, else by its Service."""
+    metadata = service.metadata
+    refs = gateway_refs(service, options)
+    if not refs or not observed.has_gateway_api:
+        return f"http://{metadata.name}.{metadata.namespace}.svc"
+    gateway = observed.gateways.get(_key(service, refs[0])) or {}
+    listeners = [
+        listener
+        for listener in gateway.get("spec", {}).get("listeners", [])
+        if refs[0].section_name in (None, listener["name"])
+    ]
+    scheme = "https" if listeners and listeners[0]["protocol"] == "HTTPS" else "http"
+    port = listeners[0]["port"] if listeners else _DEFAULT_PORTS[scheme]
+    suffix = "" if port == _DEFAULT_PORTS[scheme] else f":{port}"
+    return f"{scheme}://{hostnames(service, options)[0]}{suffix}"
+
+
+def state(service: ModelService, observed: Observed, options: Options) -> RouteState:
+    """What the gateways say about the route."""
+    refs = gateway_refs(service, options)
+    if not refs:
+        message = f"no gateway; reached inside the cluster at {url(service, observed, options)}"
+        return RouteState(False, Reason.NO_GATEWAY, message, required=False)
+    if not observed.has_gateway_api:
+        message = "the cluster doesn't serve Gateway API (gateway.networking.k8s.io/v1 HTTPRoute)"
+        required = service.spec.gateway_refs is not None
+        return RouteState(False, Reason.GATEWAY_API_ABSENT, message, required)
+    manifest = children.by_name(observed.routes, service.metadata.name)
+    for ref in refs:
+        refusal = _refusal(service, ref, observed, manifest)
+        if refusal is not None:
+            return refusal
+    return RouteState(True, Reason.ACCEPTED, url(service, observed, options), required=True)
+
+
+def _refusal(
+    service: ModelService, ref: GatewayRef, observed: Observed, manifest: Manifest | None
+) -> RouteState | None:
+    key = _key(service, ref)
+    said = list(_said(service, ref, manifest))
+    refused = next((condition for condition in said if condition["status"] != "True"), None)
+    if refused is not None:
+        message = f"Gateway {key}: {refused['reason']}: {refused.get('message', '')}"
+        return RouteState(False, Reason.NOT_ACCEPTED, message, required=True)
+    if {condition["type"] for condition in said} == {"Accepted", "ResolvedRefs"}:
+        return None
+    if observed.gateways.get(key) is None:
+        message = f"there is no Gateway {key}; create it, or name another in spec.gatewayRefs"
+        return RouteState(False, Reason.NOT_ACCEPTED, message, required=True)
+    message = f"Gateway {key} has not answered yet"
+    return RouteState(None, Reason.PENDING, message, required=True)
+
+
+def _said(
+    service: ModelService, ref: GatewayRef, manifest: Manifest | None
+) -> Iterator[dict[str, Any]]:
+    """The Accepted and ResolvedRefs conditions that a gateway gave the route as it is now."""
+    if manifest is None:
+        return
+    generation = manifest["metadata"].get("generation", 0)
+    own = service.metadata.namespace
+    for parent in manifest.get("status", {}).get("parents", []):
+        named = parent["parentRef"]
+        if (
+            named["name"] != ref.name
+            or named.get("namespace", own) != (ref.namespace or own)
+            or named.get("sectionName") != ref.section_name
+        ):
+            continue
+        for condition in parent.get("conditions", []):
+            fresh = condition.get("observedGeneration", 0) >= generation
+            if fresh and condition["type"] in ("Accepted", "ResolvedRefs"):
+                yield condition
+
+
+def _parent_ref(service: ModelService, ref: GatewayRef) -> Manifest:
+    found = {
+        "group": "gateway.networking.k8s.io",
+        "kind": "Gateway",
+        "namespace": ref.namespace or service.metadata.namespace,
+        "name": ref.name,
+    }
+    return found | ({"sectionName": ref.section_name} if ref.section_name else {})
+
+
+def _key(service: ModelService, ref: GatewayRef) -> str:
+    return f"{ref.namespace or service.metadata.namespace}/{ref.name}"

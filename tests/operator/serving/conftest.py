@@ -1,0 +1,283 @@
+"""A ModelService, and a world of one namespace in which plans are carried out."""
+
+import copy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+
+from fairlead_api import names
+from fairlead_api.modelservice import GatewayRef, ModelService
+from fairlead_operator.plan import Apply, CreateOnce, Delete, Observed
+from fairlead_operator.serving.options import Options
+from fairlead_operator.serving.plan import plan
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+UID = "service-uid"
+GATEWAY = {
+    "metadata": {"name": "gateway", "namespace": "fairlead"},
+    "spec": {"listeners": [{"name": "http", "protocol": "HTTP", "port": 80}]},
+}
+
+
+def job_manifest(name="teach", uid="job-uid", *, kind="Model", phase="Complete", **changes):
+    """A FineTuneJob as the API server would show it."""
+    conditions = {
+        "Complete": [("Complete", "True", "Succeeded", "")],
+        "Failed": [("Failed", "True", "DatasetError", "orders, line 3: not JSON")],
+    }
+    artifact = {
+        "uri": f"pvc://models/finetunejobs/{name}/{uid}/artifact",
+        "digest": "sha256:" + "ab" * 32,
+        "sizeBytes": 7,
+        "kind": kind,
+        "baseModel": "pvc://models/base",
+        "datasetDigest": "",
+    }
+    status = {
+        "phase": phase,
+        "conditions": [
+            {
+                "type": type_,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+            for type_, status, reason, message in conditions.get(phase, [])
+        ],
+    }
+    if phase == "Complete":
+        status["artifact"] = artifact
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.FINETUNEJOB,
+        "metadata": {"name": name, "namespace": "team", "uid": uid},
+        "spec": {
+            "model": {"uri": "pvc://models/base"},
+            "datasets": [{"name": "orders", "inline": "{}"}],
+            "trainer": {"type": "SFT"},
+            "storage": {"claimName": "models"},
+        },
+        "status": status | changes,
+    }
+
+
+def service_manifest(**spec):
+    """A ModelService as the API server would show it."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.MODELSERVICE,
+        "metadata": {"name": "dates", "namespace": "team", "uid": UID, "generation": 1},
+        "spec": {"model": {"uri": "pvc://models/base"}} | spec,
+    }
+
+
+@dataclass
+class World:
+    """What an API server and its controllers do with one ModelService's plans."""
+
+    body: dict
+    options: Options
+    now: datetime = START
+    objects: dict = field(default_factory=dict)
+    pods: dict = field(default_factory=dict)
+    """Ready pods by revision."""
+    broken: dict = field(default_factory=dict)
+    """Pods with a story, by revision: their container statuses."""
+    claims: dict = field(default_factory=lambda: {"models": {"metadata": {"name": "models"}}})
+    job: dict | None = None
+    has_gateway_api: bool = True
+    gateways: dict = field(default_factory=lambda: {"fairlead/gateway": GATEWAY})
+    uids: count = field(default_factory=lambda: count(1))
+    seen: dict = field(default_factory=dict)
+    """Every revision that was ever seen, by the name it goes by in a test."""
+
+    # --- what tests ask ---------------------------------------------------------------
+    @property
+    def service(self):
+        return ModelService.read(copy.deepcopy(self.body))
+
+    @property
+    def status(self):
+        return self.body.get("status", {})
+
+    def condition(self, type_):
+        return next(each for each in self.status["conditions"] if each["type"] == type_)
+
+    def says(self, type_):
+        found = self.condition(type_)
+        return found["status"], found["reason"]
+
+    def named(self, kind):
+        return sorted(name for other, name in self.objects if other == kind)
+
+    def get(self, kind, name):
+        return self.objects[kind, name]
+
+    def selected(self):
+        service = self.objects.get(("Service", "dates"))
+        return service["spec"]["selector"][names.LABEL_REVISION] if service else None
+
+    def backend(self):
+        route = self.objects.get(("HTTPRoute", "dates"))
+        return route["spec"]["rules"][0]["backendRefs"][0]["name"] if route else None
+
+    def running(self):
+        """Revisions that have a Deployment."""
+        return {
+            each["metadata"]["labels"][names.LABEL_REVISION]
+            for (kind, _), each in self.objects.items()
+            if kind == "Deployment"
+        }
+
+    # --- what users and the cluster do ------------------------------------------------
+    def edit(self, **spec):
+        self.body["spec"] = self.body["spec"] | spec
+        self.body["metadata"]["generation"] += 1
+
+    def observed(self):
+        def kind(name):
+            found = (each for (other, _), each in self.objects.items() if other == name)
+            return tuple(copy.deepcopy(each) for each in found)
+
+        return Observed(
+            pods=tuple(self._pods()),
+            services=kind("Service"),
+            deployments=tuple(self._with_status(each) for each in kind("Deployment")),
+            revisions=kind("ControllerRevision"),
+            routes=kind("HTTPRoute"),
+            claims=copy.deepcopy(self.claims),
+            fine_tune_job=copy.deepcopy(self.job),
+            has_gateway_api=self.has_gateway_api,
+            gateways=copy.deepcopy(self.gateways),
+        )
+
+    def plan(self):
+        return plan(self.service, self.observed(), self.now, self.options)
+
+    def step(self, seconds=0, crash_after=None):
+        """Plan once and carry it out, or die after so many acts (0: after the status)."""
+        self.now += timedelta(seconds=seconds)
+        found = self.plan()
+        if found.status is not None:
+            self.body["status"] = found.status
+        for act in found.acts[:crash_after]:
+            self._carry_out(act)
+        return found
+
+    def settle(self, limit=20):
+        """Step until nothing changes and nothing is waited for."""
+        for _ in range(limit):
+            before = copy.deepcopy((self.body, self.objects))
+            found = self.step()
+            if found.requeue_at is not None:
+                self.now = max(self.now, found.requeue_at)
+            elif before == (self.body, self.objects):
+                return
+        raise AssertionError(f"still changing after {limit} steps")
+
+    def make_ready(self, revision=None, ready=None):
+        """Let pods of a revision (default: all revisions) become ready."""
+        for name in [revision] if revision else self.running():
+            self.pods[name] = self.body["spec"].get("replicas", 1) if ready is None else ready
+
+    # --- what the API server does -----------------------------------------------------
+    def _carry_out(self, act):
+        if isinstance(act, Delete):
+            key = (act.kind, act.name)
+            assert self.objects[key]["metadata"]["uid"] == act.uid, f"deletes another {key}"
+            del self.objects[key]
+            return
+        manifest = copy.deepcopy(act.manifest)
+        key = (manifest["kind"], manifest["metadata"]["name"])
+        old = self.objects.get(key)
+        if isinstance(act, CreateOnce):
+            assert old is None, f"creates {key} again"
+        else:
+            assert isinstance(act, Apply)
+            assert act.uid == (old["metadata"]["uid"] if old else None), f"applies over {key}"
+        manifest["metadata"]["uid"] = (
+            old["metadata"]["uid"] if old else f"{key[0]}-{next(self.uids)}"
+        )
+        manifest["metadata"]["generation"] = 1
+        if key[0] == "HTTPRoute":
+            manifest["status"] = {"parents": list(map(_accepted, manifest["spec"]["parentRefs"]))}
+        self.objects[key] = manifest
+
+    def _with_status(self, deployment):
+        labels = deployment["metadata"]["labels"]
+        revision, wanted = labels[names.LABEL_REVISION], deployment["spec"]["replicas"]
+        ready = min(self.pods.get(revision, 0), wanted)
+        key = ("proven", deployment["metadata"]["uid"])
+        if ready == wanted:
+            self.seen[key] = True
+        reason = "NewReplicaSetAvailable" if self.seen.get(key) else "ReplicaSetUpdated"
+        if self.broken.get(revision) == "overdue":
+            reason = "ProgressDeadlineExceeded"
+        deployment["status"] = {
+            "observedGeneration": 1,
+            "replicas": wanted,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "conditions": [{"type": "Progressing", "status": "True", "reason": reason}],
+        }
+        return deployment
+
+    def _pods(self):
+        for revision in self.running():
+            story = self.broken.get(revision)
+            if isinstance(story, dict):
+                labels = {names.LABEL_MODELSERVICE: "dates", names.LABEL_REVISION: revision}
+                yield {"metadata": {"name": f"dates-{revision}-x", "labels": labels}} | story
+
+
+def _accepted(parent):
+    conditions = [
+        {"type": type_, "status": "True", "reason": type_, "observedGeneration": 1}
+        for type_ in ("Accepted", "ResolvedRefs")
+    ]
+    return {"parentRef": parent, "conditions": conditions}
+
+
+@pytest.fixture
+def options():
+    return Options(
+        image="registry/server@sha256:1",
+        gateway=GatewayRef(name="gateway", namespace="fairlead"),
+        domain="example.org",
+    )
+
+
+@pytest.fixture
+def make_job():
+    return job_manifest
+
+
+@pytest.fixture
+def make_service():
+    def make(status=None, annotations=None, **spec):
+        body = service_manifest(**spec)
+        body["metadata"]["annotations"] = annotations or {}
+        return ModelService.read(body | ({"status": status} if status else {}))
+
+    return make
+
+
+@pytest.fixture
+def make_world(options):
+    def make(options=options, **spec):
+        return World(service_manifest(**spec), options)
+
+    return make
+
+
+@pytest.fixture
+def served(make_world):
+    """A world whose first revision serves with two replicas."""
+    world = make_world(replicas=2)
+    world.step()
+    world.make_ready()
+    world.settle()
+    return world
