@@ -1,0 +1,86 @@
+"""Install Fairlead's chart with the images of this tree; the demo and the tests share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairlead_cluster import commands, images
+
+CHART = images.ROOT / "charts" / "fairlead"
+RELEASED = ("operator", "trainer", "server")
+"""Images that the chart names."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A Helm release of the chart in the cluster of a kubeconfig."""
+
+    helm: Path
+    kubeconfig: Path
+    context: str | None = None
+    name: str = "fairlead"
+    namespace: str = "fairlead-system"
+
+    def install(self, references: Mapping[str, str], values: Sequence[str] = ()) -> None:
+        """Install or upgrade, and wait until the operator is ready.
+
+        Args:
+            references: Image name (of RELEASED) to `registry/repository:tag`.
+            values: Further `key=value` for `helm --set`.
+
+        Raises:
+            CommandFailed: With helm's last lines.
+        """
+        self._run(
+            ["upgrade", "--install", self.name, CHART, "--create-namespace", "--wait"]
+            + ["--timeout=5m", *_sets([*image_values(references), *values])],
+            what="install the chart",
+        )
+
+    def uninstall(self) -> None:
+        """Remove the release; CRDs and what users made of them stay."""
+        self._run(
+            ["uninstall", self.name, "--ignore-not-found", "--wait"], what="uninstall the chart"
+        )
+
+    def test(self) -> None:
+        """Run the chart's own tests."""
+        self._run(["test", self.name, "--logs"], what="run the chart's tests")
+
+    def _run(self, arguments: Sequence[str | Path], *, what: str) -> str:
+        context = [f"--kube-context={self.context}"] if self.context else []
+        return commands.run(
+            [self.helm, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
+            + [*context, *arguments],
+            what=what,
+            way_out=f"see `kubectl -n {self.namespace} get pods,events`",
+        )
+
+
+def image_values(references: Mapping[str, str]) -> list[str]:
+    """The chart's values that name the images.
+
+    Raises:
+        ValueError: When the images lie in more than one registry.
+    """
+    parted = {name: _parts(references[name]) for name in RELEASED}
+    registries = {registry for registry, _, _ in parted.values()}
+    if len(registries) != 1:
+        raise ValueError(f"images of one release lie in one registry, not in {registries}")
+    values = [f"image.registry={registries.pop()}"]
+    for name, (_, repository, tag) in parted.items():
+        values += [f"images.{name}.repository={repository}", f"images.{name}.tag={tag}"]
+    return values
+
+
+def _parts(reference: str) -> tuple[str, str, str]:
+    """Split `registry/repository:tag`; a registry may have a port and a path."""
+    path, _, tag = reference.rpartition(":")
+    registry, _, repository = path.rpartition("/")
+    return registry, repository, tag
+
+
+def _sets(values: Sequence[str]) -> list[str]:
+    return [f"--set={value}" for value in values]

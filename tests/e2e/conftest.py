@@ -1,0 +1,183 @@
+"""A whole cluster with Fairlead installed: real kubelet, real images, the chart as users get it."""
+
+import dataclasses
+import itertools
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fairlead_api import conditions
+from fairlead_api.base import Condition
+from fairlead_cluster import cluster as clusters
+from fairlead_cluster import images, registry, release, settings, up
+
+Manifest = dict[str, Any]
+POLL_SECONDS = 0.5
+
+
+class Kube:
+    """kubectl against one namespace of the test cluster."""
+
+    def __init__(self, kubectl: Path, kubeconfig: Path, namespace: str) -> None:
+        self.command = [str(kubectl), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
+        self.namespace = namespace
+
+    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run kubectl and return what it prints; what it complains of is in the error."""
+        done = subprocess.run(
+            [*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=120
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")
+        return done.stdout + done.stderr
+
+    def apply(self, *manifests: Manifest) -> str:
+        """Apply manifests as a user does: client-side, with strict validation."""
+        return self.run("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+
+    def find(self, kind: str, name: str) -> Manifest | None:
+        """The object, or None where there is none."""
+        text = self.run("get", kind, name, "--ignore-not-found", "-o", "json")
+        found: Manifest | None = json.loads(text) if text.strip() else None
+        return found
+
+    def get(self, kind: str, name: str) -> Manifest:
+        """The object, which must be there."""
+        found = self.find(kind, name)
+        assert found is not None, f"{kind}/{name} is not there"
+        return found
+
+    def list(self, kind: str, selector: str = "") -> list[Manifest]:
+        """All objects of a kind that the label selector takes."""
+        text = self.run("get", kind, "-l", selector, "-o", "json")
+        items: list[Manifest] = json.loads(text)["items"]
+        return items
+
+    def wait(
+        self,
+        kind: str,
+        name: str,
+        until: Callable[[Manifest], object],
+        timeout: float = 300,
+        what: str = "condition",
+    ) -> Manifest:
+        """Wait until the object satisfies ``until``; a timeout shows the object as it stands."""
+        deadline = time.monotonic() + timeout
+        found: Manifest | None = None
+        while time.monotonic() < deadline:
+            found = self.find(kind, name)
+            if found is not None and until(found):
+                return found
+            time.sleep(POLL_SECONDS)
+        status = yaml.safe_dump((found or {}).get("status", "not there"))
+        pods = self.run("get", "pods,jobs", "-o", "wide", check=False)
+        events = self.run("get", "events", "--sort-by=.lastTimestamp", check=False)
+        raise AssertionError(
+            f"{kind}/{name}: no {what} after {timeout:.0f} s\n{status}\n{pods}\n{events[-3000:]}"
+        )
+
+    def wait_for(
+        self, kind: str, name: str, type_: str, timeout: float = 300, status: str = "True"
+    ) -> Condition:
+        """Wait for a condition of ours, and return it; fails at once when the resource Failed."""
+
+        def there(manifest: Manifest) -> bool:
+            failed = self.condition(manifest, "Failed")
+            if type_ != "Failed" and failed is not None and failed.status == "True":
+                pytest.fail(f"{kind}/{name} failed: {failed.reason}: {failed.message}")
+            found = self.condition(manifest, type_)
+            return found is not None and found.status == status
+
+        manifest = self.wait(kind, name, there, timeout, f"{type_}={status}")
+        found = self.condition(manifest, type_)
+        assert found is not None
+        return found
+
+    def condition(self, manifest: Manifest, type_: str) -> Condition | None:
+        """A condition of a custom resource's status."""
+        listed = manifest.get("status", {}).get("conditions", [])
+        return conditions.find([Condition.model_validate(one) for one in listed], type_)
+
+
+@dataclasses.dataclass(frozen=True)
+class Installed:
+    """A cluster with the chart in it."""
+
+    cluster: clusters.Cluster
+    release: release.Release
+    images: dict[str, str]
+    """Image name to the reference that nodes pull."""
+
+    def kube(self, namespace: str) -> Kube:
+        """kubectl in a namespace."""
+        return Kube(self.cluster.cache.path("kubectl"), self.cluster.where.kubeconfig, namespace)
+
+
+@pytest.fixture(scope="session")
+def installed() -> Installed:
+    """Bring up FAIRLEAD_TEST_CLUSTER whole, with this tree's images and chart.
+
+    It stays up afterwards, so that a second run is quick; `fairlead-cluster down` removes it.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("the embedded cluster needs root")
+    name = os.environ.get("FAIRLEAD_TEST_CLUSTER", "fairlead-test")
+    chosen = dataclasses.replace(settings.load(), name=settings.check_name(name))
+    opened = up.up(chosen, up.Wanted())
+    own = registry.ensure(chosen.state_dir, opened.cache)
+    workshop = images.open_workshop(chosen.cache_dir, images.Options())
+    pushed = workshop.push(release.RELEASED, own.url_for_host)
+    own.keep()
+    references = {
+        name: reference.replace(own.url_for_host, own.url_for_node, 1)
+        for name, reference in pushed.items()
+    }
+    chart = release.Release(opened.cache.path("helm"), opened.where.kubeconfig)
+    chart.install(references)
+    return Installed(opened, chart, references)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def kube(installed: Installed) -> Iterator[Kube]:
+    """A namespace of the test's own under Pod Security "restricted", with a claim "storage"."""
+    fresh = _new_namespace(installed, f"e2e-{os.getpid()}-{next(_numbers)}")
+    yield fresh
+    fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def module_kube(installed: Installed) -> Iterator[Kube]:
+    """As kube, shared by the tests of one module."""
+    fresh = _new_namespace(installed, f"e2e-{os.getpid()}-{next(_numbers)}")
+    yield fresh
+    fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
+
+
+def _new_namespace(installed: Installed, name: str) -> Kube:
+    kube = installed.kube(name)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    claim = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": "2Gi"}},
+    }
+    kube.apply(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}},
+    )
+    kube.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "storage"},
+            "spec": claim,
+        }
+    )
+    return kube
