@@ -34,7 +34,7 @@ class Release:
             CommandFailed: With helm's last lines.
         """
         self._run(
-            ["upgrade", "--install", self.name, CHART, "--create-namespace", "--wait"]
+            ["upgrade", "--install", self.name, str(CHART), "--create-namespace", "--wait"]
             + ["--timeout=5m", *_sets([*image_values(references), *values])],
             what="install the chart",
         )
@@ -49,11 +49,11 @@ class Release:
         """Run the chart's own tests."""
         self._run(["test", self.name, "--logs"], what="run the chart's tests")
 
-    def _run(self, arguments: Sequence[str | Path], *, what: str) -> str:
+    def _run(self, arguments: Sequence[str], *, what: str) -> str:
         context = [f"--kube-context={self.context}"] if self.context else []
+        target = [f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *context]
         return commands.run(
-            [self.helm, f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
-            + [*context, *arguments],
+            [self.helm, *target, *arguments],
             what=what,
             way_out=f"see `kubectl -n {self.namespace} get pods,events`",
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from fairlead_api import conditions
 from fairlead_api.base import Condition
 from fairlead_cluster import cluster as clusters

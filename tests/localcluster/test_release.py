@@ -1,6 +1,7 @@
 """The chart gets exactly the images that were pushed."""
 
 import pytest
+
 from fairlead_cluster import release
 
 
