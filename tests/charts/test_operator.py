@@ -1,10 +1,15 @@
 """What the chart installs for the operator itself."""
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 import yaml
 
 from fairlead_api import names
+from fairlead_operator import settings
 
+CHART = Path(__file__).resolve().parents[2] / "charts/fairlead"
 REGISTRY = ("--set", "image.registry=reg")
 pytestmark = pytest.mark.cluster
 
@@ -95,6 +100,42 @@ def test_training_pods_of_any_namespace_reach_the_progress_port_only(one):
 def test_image_is_put_together_from_values(helm, values, image):
     flags = [word for value in values for word in ("--set-string", value)]
     assert container(helm.template(*REGISTRY, *flags))["image"] == image
+
+
+@pytest.mark.parametrize("profile", ["default", "minimal", "full"])
+def test_operator_understands_every_variable_that_it_is_given(helm, profile):
+    values = REGISTRY if profile == "default" else ("-f", str(CHART / f"ci/{profile}-values.yaml"))
+    env = environment(helm.template(*values)) | {"FAIRLEAD_NAMESPACE": "system"}
+    given = {name: value or "from the pod" for name, value in env.items()}
+    assert set(given) <= {settings.variable(one.name) for one in fields(settings.Settings)}
+    read = settings.Settings.from_env(given)
+    assert read.progress_host == "fairlead-operator.system.svc"
+
+
+def test_values_reach_the_operators_settings(helm):
+    env = environment(helm.template("-f", str(CHART / "ci/full-values.yaml")))
+    env |= {"FAIRLEAD_NAMESPACE": "system", "FAIRLEAD_POD_NAME": "p"}
+    read = settings.Settings.from_env(env)
+    assert read.image_pull_policy == "Always"
+    assert read.image_pull_secrets == ("registry-login",)
+    assert read.allowed_training_arguments == ("adam_beta2",)
+    assert read.allowed_engine_arguments == ("seed", "max-num-seqs")
+    assert read.log_level == "DEBUG"
+    assert read.domain == "models.example.com"
+    assert read.default_gateway == ("gateways", "shared")
+
+
+def test_operator_may_use_the_lease_and_the_secret_that_it_is_told(helm, one):
+    env = environment([one("Deployment")])
+    named = {
+        rule["resources"][0]: rule["resourceNames"]
+        for rule in one("Role")["rules"]
+        if "resourceNames" in rule
+    }
+    assert named == {
+        "leases": [env["FAIRLEAD_LEASE_NAME"]],
+        "secrets": [env["FAIRLEAD_CERTIFICATE_SECRET"]],
+    }
 
 
 def test_operator_is_told_the_images_of_the_pods_that_it_makes(helm):

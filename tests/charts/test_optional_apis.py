@@ -1,13 +1,16 @@
 """What the chart installs only where the cluster has the kinds for it."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from fairlead_api import names
+from fairlead_api import metrics, names
+from fairlead_operator import reconcile
 
 CHART = Path(__file__).resolve().parents[2] / "charts/fairlead"
 GATEWAY_API = "gateway.networking.k8s.io/v1/Gateway"
+RULE = "monitoring.coreos.com/v1/PrometheusRule"
 POD_MONITOR = "monitoring.coreos.com/v1/PodMonitor"
 REGISTRY = ("--set", "image.registry=reg")
 pytestmark = pytest.mark.cluster
@@ -45,7 +48,6 @@ def test_gateway_is_made_where_it_can_be(helm, values, apis, made, told):
     documents = helm.template(*REGISTRY, *flags, apis=apis)
     assert ("Gateway" in kinds(documents)) is made
     assert environment(documents).get("FAIRLEAD_GATEWAY") == told
-    assert ("FAIRLEAD_DOMAIN" in environment(documents)) is (told is not None)
 
 
 def test_gateway_takes_routes_of_every_namespace(helm):
@@ -101,3 +103,17 @@ def test_minimal_profile_needs_only_kubernetes_own_kinds(helm):
     foreign = {d["apiVersion"] for d in documents if "." in d["apiVersion"]}
     assert {version for version in foreign if "k8s.io" not in version} == set()
     assert not {version for version in foreign if version.startswith("gateway.")}
+
+
+def test_alerts_use_metrics_and_outcomes_that_the_operator_has(helm):
+    documents = helm.template(*REGISTRY, apis=(RULE,))
+    rule = next(d for d in documents if d["kind"] == "PrometheusRule")
+    alerts = [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
+    assert len(alerts) == 3
+    known = {value for key, value in vars(metrics).items() if key.isupper()}
+    for alert in alerts:
+        used = {word.removesuffix("_total") for word in re.findall(r"fairlead_\w+", alert["expr"])}
+        assert used
+        assert used <= known
+        for outcome in re.findall(r'outcome="(\w+)"', alert["expr"]):
+            assert outcome in {one.value for one in reconcile.Outcome}

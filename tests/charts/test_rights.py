@@ -62,3 +62,9 @@ def test_users_roles_extend_kubernetes_own(one, role, aggregated_to, verbs):
     assert labels == {prefix + name for name in aggregated_to}
     for plural in (names.FINETUNEJOB_PLURAL, names.MODELSERVICE_PLURAL):
         assert {v for _, resource, v, _ in rules(body) if resource == plural} == verbs
+
+
+def test_operator_sees_no_definition_but_the_optional_one(one):
+    found = [r for r in rules(one("ClusterRole", "system:fairlead-operator")) if "custom" in r[1]]
+    assert found
+    assert {rule[3] for rule in found} == {("httproutes.gateway.networking.k8s.io",)}
