@@ -97,7 +97,6 @@ _PROGRAMS: Final[tuple[Program, ...]] = (
     ),
     JointProgram("ctr", "github.com/containerd/containerd/v2/cmd/ctr", 10),
     _cni("bridge", "main"),
-    _cni("loopback", "main"),
     _cni("host-local", "ipam"),
     _cni("portmap", "meta"),
     ModuleProgram(
@@ -152,7 +151,8 @@ CONTROL_PLANE: Final = (
     "etcd",
     "kwok",
 )
-CNI_PLUGINS: Final = ("bridge", "loopback", "host-local", "portmap")
+CNI_PLUGINS: Final = ("bridge", "host-local", "portmap")
+"""No loopback plugin: containerd does that itself, and leaves nothing in /var/lib/cni."""
 NODE: Final = (
     "kubelet",
     "kube-proxy",
@@ -163,7 +163,7 @@ NODE: Final = (
     "crane",
     "pause",
 )
-ADDONS_IMAGE: Final = ("coredns", "local-path-provisioner", "envoy-gateway", "envoy", "pause")
+ADDONS_IMAGE: Final = ("coredns", "local-path-provisioner", "envoy-gateway", "envoy")
 """What the add-ons image carries in /usr/local/bin."""
 ADDONS: Final = (*ADDONS_IMAGE, "helm")
 ON_DEMAND: Final[dict[str, tuple[str, ...]]] = {

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from fairlead_cluster import (
+    addons,
     cluster,
     commands,
     control_plane,
@@ -78,12 +79,12 @@ def _bring_up(settings: Settings, opened: cluster.Cluster, record: state.State) 
         kubeconfig.ensure(opened.where, opened.addresses)
         control_plane.start(opened.parts, opened.supervisor, opened.server)
     if not record.control_plane_only:
-        _bring_up_node(settings, opened)
+        _bring_up_node(settings, opened, record)
     if record.num_simulated_gpu_nodes or simulated.any_exist(opened.server):
         _simulate(opened, record.num_simulated_gpu_nodes)
 
 
-def _bring_up_node(settings: Settings, opened: cluster.Cluster) -> None:
+def _bring_up_node(settings: Settings, opened: cluster.Cluster, record: state.State) -> None:
     with progress.step("registry of the machine's own"):
         images = registry.ensure(settings.state_dir, opened.cache)
         pause_tag = node.push_pause(images, opened.cache)
@@ -91,6 +92,12 @@ def _bring_up_node(settings: Settings, opened: cluster.Cluster) -> None:
         real = node.Node(opened.parts, images, pause_tag)
         real.configure()
         real.start(opened.supervisor, opened.server)
+    if record.with_addons:
+        image = addons.push_image(images, opened.cache)
+        with progress.step("add-ons: DNS, volumes, gateway", 30):
+            installed = addons.Addons(opened.parts, opened.server, opened.cache, image)
+            installed.install()
+            installed.wait(opened.supervisor)
 
 
 def _simulate(opened: cluster.Cluster, num_nodes: int) -> None:
@@ -143,6 +150,7 @@ def _programs(wanted: Wanted) -> list[str]:
     names = list(pins.CONTROL_PLANE)
     if not wanted.control_plane_only:
         names += pins.NODE
+        names += pins.ADDONS if wanted.with_addons else ()
     return names
 
 
