@@ -85,6 +85,10 @@ class Store:
         del self._entries[kind][namespace, name]
         return True
 
+    def is_gone(self, kind: Kind, namespace: str, name: str, version: int) -> bool:
+        """Whether an object was dropped after that version of it."""
+        return self._gone.get((kind, namespace, name), -1) >= version
+
     def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """A copy of an object, as last seen."""
         held = self._entries[kind].get((namespace, name))

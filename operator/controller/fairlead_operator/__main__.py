@@ -1,0 +1,192 @@
+"""The operator's process: ``python -m fairlead_operator``.
+
+Builds each part once and runs them all until the first one ends. A part that fails ends the
+process, for a restart is the way out of a dead watch, a lost lease or a stalled loop.
+"""
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import kopf
+from aiohttp import web
+
+from fairlead_api.base import Resource
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.modelservice import ModelService
+from fairlead_operator import certificates, cluster, handlers, kube, progress, telemetry
+from fairlead_operator.audit import Audit
+from fairlead_operator.cluster import ApiCluster
+from fairlead_operator.doorkeeper import Doorkeeper
+from fairlead_operator.finetune import plan as finetune
+from fairlead_operator.intake import Intake
+from fairlead_operator.leader import Fenced, Leader
+from fairlead_operator.observe import Observer
+from fairlead_operator.plan import Observed, Plan
+from fairlead_operator.reconcile import Planner, Reconciler
+from fairlead_operator.serving import plan as serving
+from fairlead_operator.settings import Settings, SettingsError
+from fairlead_operator.store import Key, Store
+from fairlead_operator.telemetry import Telemetry
+from fairlead_operator.watchdog import Watchdog
+from fairlead_operator.workqueue import WorkQueue
+
+logger: Final = logging.getLogger("fairlead_operator")
+CRD_POLL_SECONDS: Final = 2.0
+
+
+class Operator:
+    """One replica: its parts, each built once."""
+
+    def __init__(self, settings: Settings, api: ApiCluster, tally: Telemetry) -> None:
+        self.settings, self.api, self.tally = settings, api, tally
+        self.store, self.queue = Store(), WorkQueue[Key]()
+        self.intake = Intake(self.store, self.queue)
+        self.leader = Leader(api, settings.namespace, settings.lease_name, settings.pod_name)
+        self.audit = Audit(api, self.store, self.intake, settings.watch_namespaces)
+        self.observer = Observer(api, self.store, time.monotonic, settings.default_gateway)
+        self.writer = progress.Writer(api, self.store, tally)
+        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tally.watch(self.store, self.queue, lambda: self.leader.leads)
+
+    async def run(self) -> None:
+        """Run every part until the first one ends."""
+        await self._wait_for_crds()
+        async with AsyncExitStack() as stack:
+            authority = await self._serve(stack)
+            parts: list[Coroutine[Any, Any, None]] = [
+                handlers.run(self.intake, self.settings.watch_namespaces),
+                self.leader.hold(),
+                self._lead(authority),
+                self.writer.forever(),
+                Watchdog().beat(),
+            ]
+            if authority:
+                parts.append(certificates.keep(self.api, *self._certificate(), self.tls))
+            await _until_first([asyncio.create_task(part) for part in parts])
+
+    async def _lead(self, authority: str) -> None:
+        """Once elected: level the cache, then reconcile."""
+        await self.leader.elected.wait()
+        await self.audit.run()
+        self.intake.resync()
+        reconciler = Reconciler(
+            Fenced(self.api, self.leader.check),
+            self.store,
+            self.queue,
+            self.observer,
+            planners(self.settings, authority),
+            lambda: datetime.now(UTC),
+        )
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self.settings.workers):
+                group.create_task(reconciler.work(self.tally, time.monotonic))
+            group.create_task(self.audit.forever(self.settings.resync_seconds))
+            group.create_task(self.observer.notice_gateway_api(self.intake.resync))
+
+    async def _serve(self, stack: AsyncExitStack) -> str:
+        """Open the ports; returns the progress endpoint's trust anchor, empty without one."""
+
+        async def leave() -> None:
+            await self.writer.flush()
+            await self.leader.release()
+
+        stack.push_async_callback(leave)
+        settings = self.settings
+        pages: list[tuple[web.Application, int, dict[str, Any]]] = [
+            (telemetry.metrics_app(self.tally), settings.metrics_port, {}),
+            (
+                telemetry.probes_app(self.queue, lambda: self.leader.leads),
+                settings.probes_port,
+                {},
+            ),
+        ]
+        authority = ""
+        if settings.progress_url:
+            bundle = await certificates.ensure(self.api, *self._certificate())
+            certificates.load(self.tls, bundle)
+            authority = bundle.ca.decode()
+            page = progress.app(Doorkeeper(self.api, self.store), self.writer, self.tally)
+            pages.append((page, settings.progress_port, {"ssl_context": self.tls}))
+        for app, port, options in pages:
+            runner = await telemetry.serve(app, port, **options)
+            stack.push_async_callback(runner.cleanup)
+        return authority
+
+    def _certificate(self) -> tuple[str, str, str]:
+        settings = self.settings
+        return settings.namespace, settings.certificate_secret, settings.progress_host
+
+    async def _wait_for_crds(self) -> None:
+        """Kopf watches only what is served when it starts; our own CRDs come with the chart."""
+        for kind in kube.PARENTS:
+            while not await self.api.serves(kind):
+                logger.warning("waiting for the CRD of %s: install the chart's CRDs", kind.kind)
+                await asyncio.sleep(CRD_POLL_SECONDS)
+
+
+def planners(settings: Settings, authority: str) -> dict[kube.Kind, Planner]:
+    """The rules of each kind of resource, with the administrator's options."""
+    training, inference = settings.finetune(authority), settings.serving()
+
+    def plan_job(resource: Resource, observed: Observed, now: datetime) -> Plan:
+        return finetune.plan(cast(FineTuneJob, resource), observed, now, training)
+
+    def plan_service(resource: Resource, observed: Observed, now: datetime) -> Plan:
+        return serving.plan(cast(ModelService, resource), observed, now, inference)
+
+    return {
+        kube.FINETUNEJOB: Planner(FineTuneJob.read, plan_job),
+        kube.MODELSERVICE: Planner(ModelService.read, plan_service),
+    }
+
+
+async def _until_first(tasks: list[asyncio.Task[None]]) -> None:
+    """Return when one task does, raise what it raised; end the others first."""
+    try:
+        done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+async def run(settings: Settings) -> None:
+    """Run one replica until a signal comes; raises what ended it otherwise."""
+    tally = Telemetry()
+    api = ApiCluster(await cluster.configuration(), tally.requested)
+    try:
+        await Operator(settings, api, tally).run()
+    finally:
+        await api.close()
+
+
+def main() -> int:
+    """Read the settings and run; the exit code is 0 after a signal only."""
+    kopf.configure(log_format=kopf.LogFormat.JSON)
+    logging.getLogger("asyncio").propagate = True  # kopf silences it
+    try:
+        settings = Settings.from_env(os.environ)
+    except SettingsError as error:
+        logger.critical("%s", error)
+        return 2
+    logging.getLogger().setLevel(settings.log_level)
+    try:
+        asyncio.run(run(settings))
+    except Exception:
+        logger.critical("the operator ends", exc_info=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Carries out one act of a plan, so that a stale observation does no harm.
+
+Every write carries the uid of what was seen or a name that only we use, and what the API server
+answers goes into the cache at once. Knows no planner and no kind in particular.
+"""
+
+from fairlead_api import names
+from fairlead_operator import kube, plan
+from fairlead_operator.kube import Cluster
+from fairlead_operator.plan import Act, Apply, CreateOnce, Delete, Manifest
+from fairlead_operator.store import Store
+
+
+class ForeignChild(Exception):
+    """An object of a child's name belongs to somebody else; we leave it alone."""
+
+
+class PlanError(Exception):
+    """A planner's manifest would escape our watch or our garbage collection: a fault of ours."""
+
+
+async def carry_out(act: Act, owner_uid: str, cluster: Cluster, store: Store) -> None:
+    """Make one act true; raises ForeignChild and kube.ClusterError."""
+    if isinstance(act, Delete):
+        await _delete(act, cluster, store)
+        return
+    _check(act.manifest, owner_uid)
+    if isinstance(act, CreateOnce):
+        await _create_once(act.manifest, owner_uid, cluster, store)
+    else:
+        await _apply(act, owner_uid, cluster, store)
+
+
+async def _create_once(manifest: Manifest, owner_uid: str, cluster: Cluster, store: Store) -> None:
+    kind, head = kube.kind_of(manifest), kube.metadata(manifest)
+    try:
+        made = await cluster.create(manifest)
+    except kube.AlreadyExists:
+        made = await cluster.get(kind, head["namespace"], head["name"])
+        if not plan.owned_by(made, owner_uid):
+            raise ForeignChild(_foreign_text(manifest)) from None
+    store.put(kind, made)
+
+
+async def _apply(act: Apply, owner_uid: str, cluster: Cluster, store: Store) -> None:
+    """Apply over the child that was seen, or bring one in whose name nobody else holds."""
+    kind, head = kube.kind_of(act.manifest), kube.metadata(act.manifest)
+    uid = act.uid
+    if uid is None:
+        uid = await _standing_uid(act.manifest, owner_uid, cluster)
+    if uid is not None:
+        head = head | {"uid": uid}
+    store.put(kind, await cluster.apply(act.manifest | {"metadata": head}))
+
+
+async def _standing_uid(manifest: Manifest, owner_uid: str, cluster: Cluster) -> str | None:
+    """The uid of a child that the cache doesn't show yet; raises ForeignChild."""
+    kind, head = kube.kind_of(manifest), kube.metadata(manifest)
+    try:
+        standing = await cluster.get(kind, head["namespace"], head["name"])
+    except kube.NotFound:
+        return None
+    if not plan.owned_by(standing, owner_uid):
+        raise ForeignChild(_foreign_text(manifest))
+    return str(kube.metadata(standing)["uid"])
+
+
+async def _delete(act: Delete, cluster: Cluster, store: Store) -> None:
+    kind = kube.find_kind(act.api_version, act.kind)
+    try:
+        left = await cluster.delete(kind, act.namespace, act.name, act.uid)
+    except kube.NotFound:
+        left = None
+    if left is None:
+        store.drop(kind, act.namespace, act.name, act.uid)
+    else:
+        store.put(kind, left)
+
+
+def _check(manifest: Manifest, owner_uid: str) -> None:
+    labels = kube.metadata(manifest).get("labels") or {}
+    if not plan.owned_by(manifest, owner_uid):
+        raise PlanError(f"{_title(manifest)} lacks a controller reference to its resource")
+    if labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
+        raise PlanError(f"{_title(manifest)} lacks the label {names.SELECTOR_MANAGED}")
+
+
+def _title(manifest: Manifest) -> str:
+    head = kube.metadata(manifest)
+    return f"{manifest['kind']} {head.get('namespace')}/{head.get('name')}"
+
+
+def _foreign_text(manifest: Manifest) -> str:
+    return (
+        f"{_title(manifest)} exists already and isn't ours;"
+        " delete or rename it, or give this resource another name"
+    )

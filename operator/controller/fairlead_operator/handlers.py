@@ -1,0 +1,94 @@
+"""Every kopf decorator: kopf is our informer and nothing more.
+
+A handler hands its event to ``Intake`` and returns; it never fails, waits or writes. There are
+only ``on.startup``, ``on.login`` and ``on.event``, so kopf puts no finalizer and no annotation
+on anything, and deletion works with the operator dead.
+"""
+
+import logging
+from collections.abc import Collection
+from typing import Any, Final
+
+import kopf
+from kopf._core.reactor import inventory  # not public; the version is pinned
+
+from fairlead_api import names
+from fairlead_operator import kube
+from fairlead_operator.intake import Intake
+from fairlead_operator.kube import Kind
+
+REQUEST_SECONDS: Final = 30.0
+CHUNK: Final = 500
+_OPTIONAL_CRD: Final = f"{kube.HTTP_ROUTE.plural}.{kube.HTTP_ROUTE.group}"
+
+
+def registry(intake: Intake) -> kopf.OperatorRegistry:
+    """All handlers, for one run of the operator."""
+    found = kopf.OperatorRegistry()
+    kopf.on.startup(registry=found)(_configure)
+    kopf.on.login(registry=found)(_login)
+    for kind in kube.WATCHED:
+        kopf.on.event(kind.group, kind.version, kind.plural, registry=found)(_handler(intake, kind))
+    return found
+
+
+def _handler(intake: Intake, kind: Kind) -> Any:
+    async def seen(event: kopf.RawEvent, **_: Any) -> None:
+        intake.event(kind, event["type"], dict(event["object"]))
+
+    seen.__name__ = f"see_{kind.kind.lower()}"
+    return seen
+
+
+async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    """Narrow kopf to watching: our children only, in chunks, without a word into the cluster."""
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.networking.request_timeout = REQUEST_SECONDS
+    settings.watching.chunk_size = CHUNK
+    settings.queueing.idle_timeout = 0.05  # a worker an object lives as long: keep none around
+    settings.persistence.diffbase_storage = _NoDiff()
+    for kind in kube.CHILDREN:
+        selector = (kind.group, kind.version, kind.plural)
+        settings.watching.label_selectors[selector] = names.SELECTOR_MANAGED
+    # One CRD may come and go while we run; a watch on its name needs the right to read no other.
+    crds = (kube.CRD.group, kube.CRD.version, kube.CRD.plural)
+    settings.watching.field_selectors[crds] = f"metadata.name={_OPTIONAL_CRD}"
+
+
+async def _login(logger: kopf.Logger, **kwargs: Any) -> kopf.ConnectionInfo | None:
+    """In a pod by its service account, else by the kubeconfig."""
+    return kopf.login_with_service_account(logger=logger, **kwargs) or kopf.login_with_kubeconfig(
+        logger=logger, **kwargs
+    )
+
+
+class _NoDiff(kopf.DiffBaseStorage):
+    """Keeps no last-seen state: we compare with the cluster, so kopf's deep copies are waste."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+class _NoMemories(inventory.ResourceMemories):
+    """Remembers nothing of an object: kopf would keep some 2 KiB of each for ever."""
+
+    async def recall(self, raw_body: Any, **options: Any) -> inventory.ResourceMemory:
+        return await super().recall(raw_body, **(options | {"ephemeral": True}))
+
+
+async def run(intake: Intake, namespaces: Collection[str]) -> None:
+    """Watch until a signal comes; raises when a watch dies."""
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    await kopf.operator(
+        registry=registry(intake),
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        memories=_NoMemories(),
+    )
