@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead_cluster import commands, errors, host
+from fairlead_cluster import commands, errors, host, ranges
 
 ENGINES = ("docker", "podman", "buildah")
 FIXED_TIME = 315532800
 """1980-01-01, the oldest time that a zip file can say."""
-_PLAIN_HTTP = ("localhost", "127.", "172.31.")
+
+
+_PLAIN_HTTP = ("localhost:", "127.", f"{ranges.REGISTRY_ADDRESS}:")
 """Registries of this machine speak http."""
 
 

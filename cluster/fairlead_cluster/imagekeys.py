@@ -22,32 +22,36 @@ _IGNORED_FOLDERS = {"__pycache__", ".venv", "tests"}
 def key(
     dockerfile: imagefile.Dockerfile,
     target: str,
-    context: Path,
     arguments: Mapping[str, str],
+    fingerprints: Mapping[str, str],
 ) -> str:
     """Compute the key of one target.
 
     Args:
         dockerfile: The parsed file.
         target: The stage to build.
-        context: Folder that COPY reads from.
         arguments: Values of the build arguments; those that name an image carry its key.
+        fingerprints: What each copied file is known by.
     """
-    stages = dockerfile.reached(target)
-    copied = sorted({source for stage in stages for source in stage.copied()})
+    defaults = {name: dockerfile.arguments.get(name, "") for name in dockerfile.asked(target)}
     facts = {
-        "stages": [[stage.name, stage.parent, *stage.lines] for stage in stages],
-        "arguments": {
-            **{name: dockerfile.arguments.get(name, "") for name in dockerfile.asked(target)},
-            **arguments,
-        },
-        "files": {
-            str(path.relative_to(context)): _fingerprint(path)
-            for source in copied
-            for path in files(context, source)
-        },
+        "stages": [
+            [stage.name, stage.parent, *stage.lines] for stage in dockerfile.reached(target)
+        ],
+        "arguments": {**defaults, **arguments},
+        "files": dict(fingerprints),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def fingerprints(dockerfile: imagefile.Dockerfile, target: str, context: Path) -> dict[str, str]:
+    """Hash every file of the context that the target copies."""
+    copied = {source for stage in dockerfile.reached(target) for source in stage.copied()}
+    return {
+        str(path.relative_to(context)): _fingerprint(path)
+        for source in sorted(copied)
+        for path in files(context, source)
+    }
 
 
 def files(context: Path, source: str) -> list[Path]:

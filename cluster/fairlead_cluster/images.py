@@ -1,4 +1,4 @@
-"""Fairlead's images: which there are, and building and pushing what a registry lacks.
+"""Fairlead's images: build what is missing, push what a registry lacks, remove what is old.
 
 An image's tag is its key (`imagekeys`), so a tag never changes its meaning, and a second build
 of unchanged content does nothing. The Dockerfiles know nothing of this module: docker, podman
@@ -11,10 +11,9 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from fairlead_cluster import (
@@ -24,49 +23,17 @@ from fairlead_cluster import (
     imagefile,
     imagehost,
     imagekeys,
-    imageregistry,
+    imagetable,
     pins,
     programs,
     progress,
 )
+from fairlead_cluster.registry import Registry
 
 ROOT = programs.ROOM.parent
 """The repository: the build context of every image but the add-ons."""
-PUBLIC_BASE = "docker.io/library/python:3.11-slim-bookworm"
-ACCELERATORS = ("cpu", "cuda")
 FREE_BYTES = 12_000_000_000
-"""What a build of the torch layer takes while it lasts."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """One image: a target of a Dockerfile and the images it stands on."""
-
-    name: str
-    folder: str
-    usual_seconds: float
-    """Cold, on two cores, with the images below it built."""
-    parents: Mapping[str, str] = field(default_factory=dict)
-    """Build argument to image's name."""
-    target: str = ""
-    """The stage, when it is not called like the image."""
-    is_published: bool = True
-    """Whether clusters pull it; the others are layers or tools of those."""
-
-
-_BUILT_ON = {"BASE_IMAGE": "base", "BUILD_IMAGE": "build"}
-_WITH_TORCH = {"TORCH_IMAGE": "torch", "BUILD_IMAGE": "build"}
-_IMAGES = (
-    Image("base", "base", 5, is_published=False),
-    Image("build", "base", 20, is_published=False),
-    Image("torch", "torch", 150, _BUILT_ON, is_published=False),
-    Image("addons", "addons", 10, {"BASE_IMAGE": "base"}),
-    Image("operator", "operator", 25, _BUILT_ON),
-    Image("trainer", "trainer", 120, _WITH_TORCH),
-    Image("server", "server", 120, _WITH_TORCH, target="cpu"),
-)
-IMAGES: Mapping[str, Image] = {image.name: image for image in _IMAGES}
-PUBLISHED = tuple(image.name for image in _IMAGES if image.is_published)
+"""What building the torch layer and pushing it take while they last."""
 
 
 @dataclass(frozen=True)
@@ -76,67 +43,46 @@ class Options:
     engine: str | None = None
     """docker, podman or buildah; None takes the first that answers."""
     base_image: str | None = None
-    """An image with Python 3.11, or `debootstrap`; None: the public one, debootstrap for buildah."""
+    """An image with Python 3.11, or `debootstrap`; None: debootstrap for buildah, else public."""
     accelerator: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """An engine, its store, and what is built from where."""
+    """An engine with its local store, and what it builds from."""
 
     engine: imageengine.Engine
     cache: programs.Cache
     base_image: str
     accelerator: str = "cpu"
     root: Path = ROOT
+    _keys: dict[str, str] = field(default_factory=dict)
 
     def key(self, name: str) -> str:
         """Key and tag of an image."""
-        found = self._keys.get(name)
-        if found is None:
-            image = IMAGES[name]
-            found = self._keys[name] = imagekeys.key(
-                self._dockerfile(image), self.target(image), self.root, self.arguments(image)
+        if name not in self._keys:
+            image = imagetable.IMAGES[name]
+            self._keys[name] = imagekeys.key(
+                self._dockerfile(image),
+                image.target(self.accelerator),
+                self._arguments(image),
+                self._fingerprints(image),
             )
-        return found
-
-    @cached_property
-    def _keys(self) -> dict[str, str]:
-        return {}
+        return self._keys[name]
 
     def reference(self, name: str) -> str:
         """Name of an image in the local store."""
-        return f"localhost/{repository(name)}:{self.key(name)}"
+        return f"localhost/{tagged(name, self.key(name))}"
 
-    def target(self, image: Image) -> str:
-        """The stage to build: the server's depends on the accelerator."""
-        return self.accelerator if image.target in ACCELERATORS else image.target or image.name
-
-    def arguments(self, image: Image) -> dict[str, str]:
-        """Build arguments of an image; the parents' references carry their keys."""
-        found = {argument: self.reference(parent) for argument, parent in image.parents.items()}
-        if image.folder == "base":
-            found["BASE_IMAGE"] = self.base_image
-        if image.name == "torch":
-            found["ACCELERATOR"] = self.accelerator
-        if image.name == "addons":
-            # Nothing reads it: it puts the programs' own keys, not their 200 MB, into the key.
-            found["PROGRAMS"] = " ".join(self.cache.key(name) for name in pins.ADDONS_IMAGE)
-        asked = self._dockerfile(image).accepted(self.target(image))
-        return {name: value for name, value in found.items() if name in asked}
-
-    def _dockerfile(self, image: Image) -> imagefile.Dockerfile:
-        return imagefile.parse((self._folder(image) / "Dockerfile").read_text())
-
-    def _folder(self, image: Image) -> Path:
-        return self.root / "images" / image.folder
-
-    def build(self, names: Iterable[str], registry: str | None = None) -> dict[str, str]:
-        """Build what neither the local store nor the registry holds; return the tags.
+    def build(self, names: Iterable[str], registry: Registry | None = None) -> dict[str, str]:
+        """Build what neither the registry nor the local store holds.
 
         Args:
             names: Images to have; what they stand on is built only when one of them is.
-            registry: A registry whose images need no build, as `host:port`.
+            registry: The machine's own, whose images need no build.
+
+        Returns:
+            The tag of each image.
 
         Raises:
             CommandFailed: When a step fails.
@@ -145,10 +91,173 @@ class Workshop:
         wanted = list(names)
         with self._locked():
             missing = self._missing(wanted, registry)
+            if "torch" in missing:
+                self._check_room()
+            if "base" in missing and self.base_image == debian_reference():
+                imagebase.ensure(self.engine, self.base_image, self._log("debian"))
             for number, name in enumerate(missing, start=1):
-                image = IMAGES[name]
-                with progress.step(
-                    f"build image {number} of {len(missing)}: {name}", image.usual_seconds
-                ):
-                    self._build_one(image)
+                usual = imagetable.IMAGES[name].usual_seconds
+                with progress.step(f"build image {number} of {len(missing)}: {name}", usual):
+                    self._build_one(imagetable.IMAGES[name])
         return {name: self.key(name) for name in wanted}
+
+    def push(self, names: Iterable[str], registry: Registry | str) -> dict[str, str]:
+        """Build what is missing, and push what the registry lacks.
+
+        Args:
+            names: Images to push.
+            registry: The machine's own, or the address of any other, which is asked nothing:
+                it may want credentials that only the engine has, and a push there moves missing
+                layers only.
+
+        Returns:
+            The reference by which pods pull each image.
+
+        Raises:
+            CommandFailed: When a build fails or the registry refuses.
+        """
+        if isinstance(registry, str):
+            tags = self.build(names)
+            for name in tags:
+                self._push_one(name, registry)
+            return {name: f"{registry}/{tagged(name, tag)}" for name, tag in tags.items()}
+        tags = self.build(names, registry)
+        for name, tag in tags.items():
+            if not registry.has(imagetable.IMAGES[name].repository, tag):
+                self._push_one(name, registry.url_for_host)
+                registry.keep()
+        return {name: f"{registry.url_for_node}/{tagged(name, tag)}" for name, tag in tags.items()}
+
+    def _push_one(self, name: str, address: str) -> None:
+        usual = imagetable.IMAGES[name].usual_push_seconds
+        with progress.step(f"push {name} to {address}", usual):
+            self.engine.push(self.reference(name), f"{address}/{tagged(name, self.key(name))}")
+
+    def prune(self) -> list[str]:
+        """Remove the local images that the tree no longer stands for; return what went."""
+        current = {self.reference(name) for name in imagetable.IMAGES} | {self.base_image}
+        old = [
+            reference
+            for reference in self.engine.references()
+            if reference.startswith("localhost/fairlead-") and reference not in current
+        ]
+        for reference in old:
+            self.engine.remove(reference)
+        return old
+
+    def _missing(self, names: Iterable[str], registry: Registry | None) -> list[str]:
+        """List what must be built, parents first."""
+        found: list[str] = []
+
+        def visit(name: str, *, is_pulled: bool) -> None:
+            image = imagetable.IMAGES[name]
+            if name in found or self.engine.has(self.reference(name)):
+                return
+            if is_pulled and registry and registry.has(image.repository, self.key(name)):
+                return
+            for parent in image.parents.values():
+                visit(parent, is_pulled=False)
+            found.append(name)
+
+        for name in names:
+            visit(name, is_pulled=True)
+        return found
+
+    def _build_one(self, image: imagetable.Image) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            self.engine.build(
+                imageengine.Build(
+                    reference=self.reference(image.name),
+                    dockerfile=self._folder(image) / "Dockerfile",
+                    target=image.target(self.accelerator),
+                    context=self._context(image),
+                    arguments=self._arguments(image),
+                    secrets=imagehost.secrets(Path(scratch)),
+                    log=self._log(image.name),
+                )
+            )
+
+    def _arguments(self, image: imagetable.Image) -> dict[str, str]:
+        """Build arguments of an image; the parents' references carry their keys."""
+        found = {argument: self.reference(parent) for argument, parent in image.parents.items()}
+        if image.folder == "base":
+            found["BASE_IMAGE"] = self.base_image
+        if image.name == "torch":
+            found["ACCELERATOR"] = self.accelerator
+        return found
+
+    def _fingerprints(self, image: imagetable.Image) -> dict[str, str]:
+        """What an image's files are known by; programs are known by the keys they have."""
+        if image.name == "addons":
+            return {name: self.cache.key(name) for name in pins.ADDONS_IMAGE}
+        target = image.target(self.accelerator)
+        return imagekeys.fingerprints(self._dockerfile(image), target, self.root)
+
+    def _log(self, name: str) -> Path:
+        return self.cache.folder / "logs" / f"image-{name}.log"
+
+    def _context(self, image: imagetable.Image) -> Path:
+        """The folder to build in: the repository, or for the add-ons one with links."""
+        if image.name != "addons":
+            return self.root
+        built = self.cache.build(pins.ADDONS_IMAGE)
+        context = self.cache.folder / "images" / image.name
+        shutil.rmtree(context, ignore_errors=True)
+        (context / "bin").mkdir(parents=True)
+        for name, path in built.items():
+            os.link(path, context / "bin" / name)
+        return context
+
+    def _dockerfile(self, image: imagetable.Image) -> imagefile.Dockerfile:
+        return imagefile.parse((self._folder(image) / "Dockerfile").read_text())
+
+    def _folder(self, image: imagetable.Image) -> Path:
+        return self.root / "images" / image.folder
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process build at a time: the second finds what the first has built."""
+        self.cache.folder.mkdir(parents=True, exist_ok=True)
+        with (self.cache.folder / ".images.lock").open("a") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.cache.folder).free
+        if free < FREE_BYTES:
+            raise errors.HostUnfit(
+                f"building the torch layer needs {FREE_BYTES / 1e9:.0f} GB of disk,"
+                f" {free / 1e9:.0f} GB are free",
+                "free some space, e.g. by `fairlead-cluster images prune`",
+            )
+
+
+def tagged(name: str, tag: str) -> str:
+    """Name of an image below a registry."""
+    return f"{imagetable.IMAGES[name].repository}:{tag}"
+
+
+def debian_reference() -> str:
+    """Name of the base image that debootstrap makes."""
+    return f"localhost/fairlead-debian:{imagebase.key()}"
+
+
+def open_workshop(cache_dir: Path, options: Options) -> Workshop:
+    """Choose engine and base image.
+
+    Raises:
+        ClusterError: When an option has no such value.
+        HostUnfit: When no engine answers.
+    """
+    if options.accelerator not in imagetable.ACCELERATORS:
+        raise errors.ClusterError(
+            f"no accelerator {options.accelerator!r}", f"use {' or '.join(imagetable.ACCELERATORS)}"
+        )
+    engine = imageengine.find(options.engine)
+    base = options.base_image
+    if base is None:
+        # buildah stands where no engine runs, which is where registries are out of reach too.
+        base = imagebase.KEYWORD if engine.kind == "buildah" else imagetable.PUBLIC_BASE
+    if base == imagebase.KEYWORD:
+        base = debian_reference()
+    return Workshop(engine, programs.open_cache(cache_dir), base, options.accelerator)
