@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fairlead_cluster import down, errors, pins, programs, status, up
+from fairlead_cluster import down, errors, imageverbs, pins, programs, status, up
 from fairlead_cluster.settings import Settings
 
 Arguments = argparse.Namespace
@@ -140,4 +140,5 @@ VERBS = (
     Verb("kubeconfig", "print the path of the kubeconfig file", _no_arguments, _kubeconfig),
     Verb("logs", "print the log of one component", _logs_arguments, _logs),
     Verb("build", "build the pinned programs into the cache", _build_arguments, _build),
+    Verb("images", "build, push, list or prune images", imageverbs.add_arguments, imageverbs.run),
 )
