@@ -1,0 +1,216 @@
+"""Real training in real pods: DeepSpeed over two nodes, killed and resumed, LoRA, suspended.
+
+The base is tiny and random: what is shown here is the machinery. What a model learns is shown by
+the example.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.e2e
+
+MAKE_BASE = """
+import pathlib, sys
+from tokenizers import Tokenizer, models, pre_tokenizers, decoders
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+target = pathlib.Path(sys.argv[1])
+letters = [chr(code) for code in range(32, 127)]
+words = {token: index for index, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", *letters])}
+plain = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+plain.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+plain.decoder = decoders.Fuse()
+tokenizer = PreTrainedTokenizerFast(
+    tokenizer_object=plain, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+config = LlamaConfig(vocab_size=len(words), hidden_size=64, intermediate_size=128,
+    num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, head_dim=32,
+    max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+LlamaForCausalLM(config).save_pretrained(target)
+tokenizer.save_pretrained(target)
+"""
+ROWS = "\n".join(
+    json.dumps({"prompt": f"{number} grams", "completion": f" {number} g"}) for number in range(400)
+)
+
+
+@pytest.fixture(scope="module")
+def base(module_kube, installed):
+    """A random model in the claim, made by a Job in the trainer's image."""
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "make",
+                "image": installed.images["trainer"],
+                "command": ["python", "-c", MAKE_BASE, "/storage/base"],
+                "env": [{"name": "HOME", "value": "/tmp"}],
+                "securityContext": restricted,
+                "volumeMounts": [
+                    {"name": "storage", "mountPath": "/storage"},
+                    {"name": "tmp", "mountPath": "/tmp"},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "storage", "persistentVolumeClaim": {"claimName": "storage"}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    module_kube.apply(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "make-base"},
+            "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+        }
+    )
+    module_kube.wait_for("job", "make-base", "Complete")
+    return "pvc://storage/base"
+
+
+def job(name, base, **spec):
+    """A FineTuneJob of few steps; ``spec`` replaces whole members."""
+    plain = {
+        "model": {"uri": base},
+        "datasets": [{"name": "amounts", "inline": ROWS}],
+        "trainer": {"type": "SFT"},
+        "prepare": {"maxLength": 128},
+        "hyperparameters": {"maxSteps": 8, "learningRate": 0.001},
+        "checkpoint": {"saveSteps": 4},
+        "storage": {"claimName": "storage"},
+        "resourcesPerNode": {"requests": {"cpu": "500m", "memory": "1Gi"}},
+    }
+    return {
+        "apiVersion": "fairlead.dev/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": name},
+        "spec": plain | spec,
+    }
+
+
+@pytest.fixture
+def folder(module_kube):
+    """Where a FineTuneJob's folder lies on this machine."""
+
+    def find(name: str) -> Path:
+        claim = module_kube.get("pvc", "storage")
+        volume = module_kube.get("pv", claim["spec"]["volumeName"])["spec"]
+        root = Path((volume.get("hostPath") or volume["local"])["path"])
+        uid = module_kube.get("finetunejob", name)["metadata"]["uid"]
+        return root / "finetunejobs" / name / uid
+
+    return find
+
+
+def test_two_pods_train_with_zero_2_as_one_world(module_kube, base, folder):
+    name = "two-pods"
+    module_kube.apply(job(name, base, numNodes=2, deepspeed={"zeroStage": 2}))
+    module_kube.wait_for("finetunejob", name, "Complete", 600)
+    result = json.loads((folder(name) / "results/train.json").read_text())
+    assert result["training"]["worldSize"] == 2
+    assert result["training"]["step"] == 8
+    status = module_kube.get("finetunejob", name)["status"]
+    assert status["artifact"]["kind"] == "Model"
+    assert status["artifact"]["digest"].startswith("sha256:")
+    weights = list((folder(name) / "artifact").glob("*.safetensors"))
+    assert weights
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in weights)
+    assert status["progress"]["step"] == 8
+
+
+def test_killed_worker_resumes_from_the_last_checkpoint(module_kube, base, folder):
+    name = "killed"
+    steps = {"maxSteps": 400, "learningRate": 0.001}
+    module_kube.apply(
+        job(name, base, numNodes=2, hyperparameters=steps, checkpoint={"saveSteps": 20})
+    )
+    module_kube.wait(
+        "finetunejob",
+        name,
+        lambda _: (folder(name) / "checkpoints/latest").exists(),
+        300,
+        "first checkpoint",
+    )
+    module_kube.run("delete", "pod", "-l", "fairlead.dev/stage=train", "--force")
+    module_kube.wait_for("finetunejob", name, "Complete", 600)
+    status = module_kube.get("finetunejob", name)["status"]
+    train = next(stage for stage in status["stages"] if stage["name"] == "Train")
+    assert train["attempt"] == 2
+    assert (train["failures"], train["disruptions"]) == (0, 1)
+    result = json.loads((folder(name) / "results/train.json").read_text())
+    assert result["training"]["step"] == 400
+    assert result["training"]["resumedFrom"]
+    assert status["checkpoint"]["resumedFrom"] == result["training"]["resumedFrom"]
+
+
+def test_lora_is_merged_into_a_whole_model(module_kube, base, folder):
+    name = "lora"
+    module_kube.apply(job(name, base, tuning={"type": "LoRA", "r": 4}))
+    module_kube.wait_for("finetunejob", name, "Complete", 600)
+    artifact = folder(name) / "artifact"
+    assert (artifact / "config.json").exists()
+    assert not (artifact / "adapter_config.json").exists()
+    assert module_kube.get("finetunejob", name)["status"]["artifact"]["kind"] == "Model"
+
+
+def test_suspended_job_frees_its_pods_and_goes_on_where_it_was(module_kube, base, folder):
+    name = "suspended"
+    steps = {"maxSteps": 300, "learningRate": 0.001}
+    module_kube.apply(job(name, base, hyperparameters=steps, checkpoint={"saveSteps": 20}))
+    module_kube.wait(
+        "finetunejob",
+        name,
+        lambda _: (folder(name) / "checkpoints/latest").exists(),
+        300,
+        "first checkpoint",
+    )
+    module_kube.run(
+        "patch",
+        "finetunejob",
+        name,
+        "--type=merge",
+        "-p",
+        yaml.safe_dump({"spec": {"suspend": True}}),
+    )
+    module_kube.wait_for("finetunejob", name, "Suspended")
+    selector = f"fairlead.dev/finetunejob={name},fairlead.dev/stage=train"
+    module_kube.wait("finetunejob", name, lambda _: not module_kube.list("pods", selector))
+    module_kube.run(
+        "patch", "finetunejob", name, "--type=merge", "-p", '{"spec":{"suspend":false}}'
+    )
+    module_kube.wait_for("finetunejob", name, "Complete", 600)
+    status = module_kube.get("finetunejob", name)["status"]
+    assert status["checkpoint"]["resumedFrom"]
+    assert module_kube.condition({"status": status}, "Suspended").status == "False"
+
+
+def test_deleting_a_job_in_training_takes_everything_but_its_storage(module_kube, base, folder):
+    name = "deleted"
+    steps = {"maxSteps": 100000, "learningRate": 0.001}
+    module_kube.apply(job(name, base, hyperparameters=steps))
+    module_kube.wait_for("finetunejob", name, "WorkersReady")
+    kept = folder(name)
+    module_kube.run("delete", "finetunejob", name, "--wait=true")
+    selector = f"fairlead.dev/finetunejob={name}"
+    for kind in ("jobs", "pods", "configmaps", "services"):
+        module_kube.wait(
+            "pvc",
+            "storage",
+            lambda _, kind=kind: not module_kube.list(kind, selector),
+            180,
+            f"end of the {kind}",
+        )
+    assert (kept / "data").is_dir()
