@@ -55,7 +55,7 @@ def check_file(path: Path) -> Report:
         WrongUsage: When the file can't be read or is no YAML.
     """
     try:
-        documents = [node for node in yaml.compose_all(path.read_text(), yaml.SafeLoader) if node]
+        documents = [node for node in yaml.compose_all(path.read_text(), yaml.SafeLoader)]
     except OSError as unreadable:
         raise errors.WrongUsage(f"{path}: {unreadable.strerror}") from unreadable
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
@@ -65,6 +65,8 @@ def check_file(path: Path) -> Report:
     passed_over = 0
     for node in documents:
         body = _plain(node)
+        if body is None:  # nothing between two ---
+            continue
         if not isinstance(body, dict) or not str(body.get("apiVersion", "")).startswith(
             f"{names.GROUP}/"
         ):

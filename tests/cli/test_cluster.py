@@ -1,0 +1,127 @@
+"""The client's failures, against a real HTTP server: each has its name and its way out."""
+
+import http.server
+import json
+import threading
+
+import pytest
+import yaml
+
+from fairlead_cli import cluster, errors, target
+from fairlead_cli.__main__ import main
+
+JOB = target.Target("FineTuneJob", "finetunejobs", "demo", "units")
+STATUS = {"kind": "Status", "reason": "NotFound", "details": {"name": "units"}}
+
+
+@pytest.fixture
+def api(tmp_path, monkeypatch):
+    """An API server that gives one answer; KUBECONFIG leads to it."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        code, body = 200, "{}"
+
+        def do_GET(self):
+            self.send_response(self.code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(self.body)))
+            self.end_headers()
+            self.wfile.write(self.body.encode())
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    write_kubeconfig(tmp_path, monkeypatch, f"http://127.0.0.1:{server.server_port}")
+    yield Answer
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def write_kubeconfig(folder, monkeypatch, address):
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "contexts": [
+            {"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "demo"}}
+        ],
+        "clusters": [{"name": "c", "cluster": {"server": address}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+    }
+    (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(folder / "kubeconfig")
+    )
+
+
+def test_namespace_is_the_contexts(api):
+    assert cluster.Cluster.open(None).namespace == "demo"
+
+
+@pytest.mark.parametrize(
+    ("code", "body", "error", "said"),
+    [
+        (404, json.dumps(STATUS), cluster.NotFound, "no finetunejob/units in namespace demo"),
+        (404, "404 page not found\n", cluster.NotFound, "install the chart"),
+        (403, "{}", errors.NoCluster, "needs the rights get, list and watch"),
+        (401, "{}", errors.NoCluster, "refuses (401"),
+        (503, "{}", cluster.Unreachable, "503"),
+        (429, "{}", cluster.Unreachable, "429"),
+        (400, "bad", errors.NoCluster, "400"),
+    ],
+    ids=["absent", "no CRD", "forbidden", "no identity", "restarting", "busy", "other"],
+)
+def test_each_answer_has_its_error(api, code, body, error, said):
+    api.code, api.body = code, body
+    with pytest.raises(error) as raised:
+        cluster.Cluster.open(None).get(JOB)
+    assert type(raised.value) is error
+    assert said in str(raised.value)
+
+
+def test_server_that_is_gone_is_worth_another_try(tmp_path, monkeypatch):
+    write_kubeconfig(tmp_path, monkeypatch, "http://127.0.0.1:1")
+    with pytest.raises(cluster.Unreachable, match="doesn't answer"):
+        cluster.Cluster.open(None).get(JOB)
+
+
+def test_no_kubeconfig_says_the_way_out(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
+    )
+    assert main(["wait", "ftj/units"]) == 2
+    assert "set KUBECONFIG" in capsys.readouterr().err
+
+
+def test_unknown_context_names_the_known(api, capsys):
+    assert main(["wait", "ftj/units", "--context", "there"]) == 2
+    assert "no context 'there' in the kubeconfig, only: here" in capsys.readouterr().err
+
+
+def test_wrong_word_is_told_before_a_missing_cluster(capsys):
+    assert main(["wait", "units"]) == 2
+    assert "finetunejob/NAME" in capsys.readouterr().err
+
+
+def test_only_a_service_can_be_asked(api, capsys):
+    assert main(["ask", "ftj/units", "q"]) == 2
+    assert "only a modelservice answers" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["5", "5 m", "m", "-5s", ""])
+def test_wrong_duration_is_refused_by_name(text, capsys):
+    with pytest.raises(SystemExit):
+        main(["wait", "ftj/units", f"--timeout={text}"])
+    assert "no duration such as 90s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["crds"], ["validate"], ["wait"], ["ask"]])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: fairlead" in capsys.readouterr().out

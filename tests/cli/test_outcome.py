@@ -1,0 +1,103 @@
+"""What a waiter makes of a status."""
+
+import pytest
+
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.modelservice import ModelService
+from fairlead_cli import outcome
+
+PROGRESS = {"step": 20, "totalSteps": 150, "loss": 1.23456, "eta": "1m30s"}
+
+
+def test_job_that_nobody_saw_yet_is_waited_for(job):
+    assert outcome.of_finetunejob(FineTuneJob.read(job())) == outcome.Waiting(
+        "not seen by the operator yet"
+    )
+
+
+@pytest.mark.parametrize(
+    ("progress", "line"),
+    [
+        (PROGRESS, "Training  STEP 20/150  LOSS 1.235  ETA 1m30s  (Running)"),
+        ({"step": 0, "totalSteps": 0}, "Training  (Running)"),
+        ({"step": 1, "totalSteps": 150}, "Training  STEP 1/150  (Running)"),
+        (None, "Training  (Running)"),
+    ],
+    ids=["all figures", "not begun", "no loss yet", "no report"],
+)
+def test_line_shows_how_far_training_is(job, progress, line):
+    body = job(phase="Training", reason="Running", progress=progress)
+    assert outcome.of_finetunejob(FineTuneJob.read(body)) == outcome.Waiting(line)
+
+
+def test_progress_of_a_training_that_is_over_is_not_shown(job, make_condition):
+    body = job(phase="Exporting", progress=PROGRESS, conditions=[make_condition("Trained")])
+    assert outcome.of_finetunejob(FineTuneJob.read(body)) == outcome.Waiting("Exporting")
+
+
+def test_complete_job_names_its_artifact(job, make_condition):
+    artifact = {
+        "uri": "pvc://models/a",
+        "digest": f"sha256:{'0' * 64}",
+        "sizeBytes": 1,
+        "kind": "Model",
+        "baseModel": "pvc://models/base",
+        "datasetDigest": "",
+    }
+    body = job(phase="Complete", artifact=artifact, conditions=[make_condition("Complete")])
+    expected = outcome.Succeeded("Complete, pvc://models/a")
+    assert outcome.of_finetunejob(FineTuneJob.read(body)) == expected
+
+
+def test_failed_job_gives_reason_and_message(job, make_condition):
+    body = job(conditions=[make_condition("Failed", "True", "DatasetError", "rows:3: no JSON")])
+    expected = outcome.Failed("DatasetError", "rows:3: no JSON")
+    assert outcome.of_finetunejob(FineTuneJob.read(body)) == expected
+
+
+def read(body):
+    return outcome.of_modelservice(ModelService.read(body))
+
+
+def test_service_is_reached_when_it_is_ready(service, make_condition):
+    body = service(url="http://u.demo.local", conditions=[make_condition("Ready")])
+    assert read(body) == outcome.Succeeded("Ready, http://u.demo.local")
+
+
+@pytest.mark.parametrize(
+    ("generation", "conditions", "line"),
+    [
+        (2, [("Ready", "True", "ReplicasReady")], "the operator has not seen this version yet"),
+        (1, [], "not ready  0/1 pods"),
+        (1, [("Ready", "False", "NoReplicasReady")], "not ready  0/1 pods  (NoReplicasReady)"),
+        (
+            1,
+            [("Ready", "True", "ReplicasReady"), ("Progressing", "True", "RollingOut")],
+            "not ready  0/1 pods  (ReplicasReady)",
+        ),
+        (
+            1,
+            [("ModelLoaded", "False", "FineTuneJobNotComplete"), ("Ready", "False", "X")],
+            "not ready  0/1 pods  (X)",
+        ),
+    ],
+    ids=["older version ready", "new", "starting", "rolling out", "job still training"],
+)
+def test_service_is_waited_for(service, make_condition, generation, conditions, line):
+    body = service(generation, conditions=[make_condition(*each) for each in conditions])
+    assert read(body) == outcome.Waiting(line)
+
+
+@pytest.mark.parametrize(
+    ("type_", "reason"),
+    [
+        ("ModelLoaded", "FineTuneJobFailed"),
+        ("ModelLoaded", "ArtifactRefused"),
+        ("ModelLoaded", "ArtifactIsAdapter"),
+        ("ModelLoaded", "ArgumentRefused"),
+        ("Progressing", "ProgressDeadlineExceeded"),
+    ],
+)
+def test_service_that_waiting_does_not_mend_fails(service, make_condition, type_, reason):
+    body = service(conditions=[make_condition(type_, "False", reason, "why")])
+    assert read(body) == outcome.Failed(reason, "why")

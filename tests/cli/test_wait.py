@@ -1,0 +1,112 @@
+"""``fairlead wait``: to the end, through lost connections, with the cause of a failure."""
+
+import pytest
+
+from fairlead_cli import cluster, errors, target, wait
+
+JOB = target.Target("FineTuneJob", "finetunejobs", "demo", "units")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(wait, "PAUSE_SECONDS", 0)
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+def ended(name, code=1, at="2026-01-01T00:00:01Z"):
+    state = {"terminated": {"exitCode": code, "finishedAt": at}}
+    statuses = [{"name": "trainer", "state": state}]
+    return {"metadata": {"name": name}, "status": {"containerStatuses": statuses}}
+
+
+def test_each_change_is_told_once(course, job, make_condition, said):
+    training = job(phase="Training")
+    done = job(phase="Complete", conditions=[make_condition("Complete")])
+    events = [("MODIFIED", training), ("MODIFIED", training), ("MODIFIED", done)]
+    wait.until_done(course(job(phase="Preparing"), events), JOB, 60, said.append)
+    assert said == [
+        "finetunejob/units: Preparing",
+        "finetunejob/units: Training",
+        "finetunejob/units: Complete",
+    ]
+
+
+def test_job_that_is_done_already_is_done_at_once(course, job, make_condition, said):
+    reader = course(job(phase="Complete", conditions=[make_condition("Complete")]))
+    wait.until_done(reader, JOB, 60, said.append)
+    assert reader.calls == 1
+
+
+def test_restart_of_the_api_server_costs_one_line(course, job, make_condition, said):
+    lost = cluster.Unreachable("the API server doesn't answer: refused")
+    done = job(phase="Complete", conditions=[make_condition("Complete")])
+    reader = course(job(phase="Training"), lost, lost, lost, job(phase="Training"), [], done)
+    wait.until_done(reader, JOB, 60, said.append)
+    assert said == [
+        "finetunejob/units: Training",
+        "finetunejob/units: the API server doesn't answer: refused; trying again",
+        "finetunejob/units: Complete",
+    ]
+
+
+def test_window_that_ends_quietly_is_opened_again(course, job, make_condition, said):
+    done = job(phase="Complete", conditions=[make_condition("Complete")])
+    wait.until_done(course(job(), [], job(), [], done), JOB, 60, said.append)
+    assert said[-1].endswith("Complete")
+
+
+def test_failure_tells_cause_and_the_failed_pods_last_lines(course, job, make_condition, said):
+    failed = job(conditions=[make_condition("Failed", "True", "OutOfMemory", "too big")])
+    pods = [ended("units-0"), ended("units-1", code=0), {"metadata": {"name": "new"}}]
+    with pytest.raises(errors.CliError) as raised:
+        wait.until_done(course(failed, pods=pods), JOB, 60, said.append)
+    assert str(raised.value) == (
+        "finetunejob/units failed: OutOfMemory: too big\n"
+        "--- last lines of pod units-0 ---\n20 lines of trainer"
+    )
+    assert raised.value.exit_status == 1
+
+
+def test_deleted_resource_is_said_to_be_deleted(course, job, said):
+    with pytest.raises(cluster.NotFound, match="finetunejob/units was deleted"):
+        wait.until_done(course(job(), [("DELETED", job())]), JOB, 60, said.append)
+
+
+def test_time_that_is_over_is_told_with_the_last_state(course, job, said, monkeypatch):
+    moments = iter([0.0, 1.0, 61.0])
+    monkeypatch.setattr(wait.time, "monotonic", lambda: next(moments))
+    with pytest.raises(errors.TimedOut, match="not done after 60 s; it was: Training"):
+        wait.until_done(course(job(phase="Training"), []), JOB, 60, said.append)
+
+
+def test_status_of_a_newer_version_is_named(course, job, said):
+    with pytest.raises(errors.CliError, match="can't be read by this version"):
+        wait.until_done(course(job(phase=["a", "list"])), JOB, 60, said.append)
+
+
+@pytest.mark.parametrize(
+    ("pods", "expected"),
+    [
+        ([], []),
+        ([ended("a", code=0)], []),
+        ([ended("old", at="1"), ended("new", at="2")], ["new", "old"]),
+        ([ended(str(n), at=str(n)) for n in range(5)], ["4", "3", "2"]),
+    ],
+    ids=["none", "ended well", "newest first", "three at most"],
+)
+def test_failed_containers_are_chosen(pods, expected):
+    assert [pod for pod, _ in wait.failed_containers(pods)] == expected
+
+
+def test_container_that_restarted_is_found_by_its_last_end():
+    status = {
+        "name": "server",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 67, "finishedAt": "1"}},
+    }
+    pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [status]}}
+    assert wait.failed_containers([pod]) == [("p", "server")]
