@@ -18,6 +18,7 @@ from fairlead_api import uris
 DNS_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s)){1,3}$"
+QUANTITY_PATTERN: Final = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 _RFC3339: Final = "%Y-%m-%dT%H:%M:%SZ"  # metav1.Time: UTC, whole seconds
 
 
@@ -143,13 +144,58 @@ class Reference(SpecModel):
     """Name of the object."""
 
 
+Quantity = (
+    Annotated[str, Field(min_length=1, max_length=32, pattern=QUANTITY_PATTERN)]
+    | Annotated[int, Field(ge=0)]
+)
+"""An amount as Kubernetes writes it: 2, 500m, 16Gi."""
+
+
+def _resource_rules(field: str) -> tuple[Rule, ...]:
+    """What the API server would refuse in a pod, said where the user can still read it."""
+    return (
+        Rule(
+            rule=f"self.{field}.all(k, k in ['cpu', 'memory', 'ephemeral-storage']"
+            " || k.startsWith('hugepages-') || k.contains('/'))",
+            message=f"{field} may name cpu, memory, ephemeral-storage, hugepages-SIZE and devices"
+            " with their domain, such as nvidia.com/gpu",
+            field_path=f".{field}",
+        ),
+        Rule(
+            rule=f"self.{field}.all(k, !k.contains('/')"
+            f" || string(self.{field}[k]).matches('^[0-9]+$'))",
+            message=f"{field}: devices such as nvidia.com/gpu are counted in whole numbers",
+            field_path=f".{field}",
+        ),
+    )
+
+
 class ResourceRequirements(SpecModel):
     """Compute resources of one container, as in a pod."""
 
-    requests: Annotated[dict[str, str | int], Field(max_length=32)] = {}
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
     """What the scheduler sets aside, e.g. cpu and memory."""
-    limits: Annotated[dict[str, str | int], Field(max_length=32)] = {}
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
     """What the container may not pass; GPUs (nvidia.com/gpu) go here."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        *_resource_rules("requests"),
+        *_resource_rules("limits"),
+        Rule(
+            rule="self.requests.all(k, !(k in self.limits)"
+            " || quantity(string(self.requests[k]))"
+            ".compareTo(quantity(string(self.limits[k]))) <= 0)",
+            message="requests must not be above limits",
+            field_path=".requests",
+        ),
+        Rule(
+            rule="self.requests.all(k, !k.contains('/') || !(k in self.limits)"
+            " || string(self.requests[k]) == string(self.limits[k]))",
+            message="requests and limits of a device such as nvidia.com/gpu must be equal;"
+            " leave out requests",
+            field_path=".requests",
+        ),
+    )
 
     def amount(self, resource: str) -> int:
         """Whole count of an extended resource such as GPUs; 0 where none is asked for."""

@@ -107,7 +107,8 @@ def openapi_schema(model: type[Resource]) -> dict[str, Any]:
     """The structural schema of a whole resource."""
     schema = model.model_json_schema(by_alias=True, mode="validation")
     root = _structural(schema, schema.get("$defs", {}))
-    root["properties"]["metadata"] = {"type": "object"}
+    name = {"type": "string", "maxLength": 253}  # so that NAME_RULE can point at it
+    root["properties"]["metadata"] = {"type": "object", "properties": {"name": name}}
     root["properties"]["apiVersion"] = {"type": "string"}
     root["properties"]["kind"] = {"type": "string"}
     root["properties"]["status"] = _without_defaults(root["properties"]["status"])
@@ -136,11 +137,13 @@ def _structural(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
     if isinstance(values := out.get("additionalProperties"), dict):
         out["additionalProperties"] = _structural(values, definitions)
     elif values is True:
-        del out["additionalProperties"]
-        out["x-kubernetes-preserve-unknown-fields"] = True
+        # Free-form values of named keys: as a free-form object, CEL's == is blind to renamed keys.
+        out["additionalProperties"] = {"x-kubernetes-preserve-unknown-fields": True}
     out.pop("propertyNames", None)
     if isinstance(out.get("default"), dict):
-        out["default"] = {}  # the API server fills it from the members' own defaults
+        # Written out, since the rules are tried on a default before it is filled in.
+        members = out.get("properties", {})
+        out["default"] = {k: v["default"] for k, v in members.items() if "default" in v}
     return out
 
 
@@ -176,6 +179,8 @@ def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
         if len(choices) == 1:
             return _resolved(choices[0], definitions) | beside
         if sorted(choice.get("type", "") for choice in choices) == ["integer", "string"]:
-            return beside | {"x-kubernetes-int-or-string": True}
+            bounds = {key: value for choice in choices for key, value in choice.items()}
+            del bounds["type"]  # each bound speaks of one of the two types only
+            return beside | bounds | {"x-kubernetes-int-or-string": True}
         raise ValueError(f"no structural schema for the union {node['anyOf']}")
     return node

@@ -140,7 +140,7 @@ class DeepSpeed(SpecModel):
 
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
     """0 shares nothing; 1 optimizer state; 2 also gradients; 3 also weights."""
-    config: dict[str, Any] = {}
+    config: Annotated[dict[str, Any], Field(max_length=64)] = {}
     """Raw DeepSpeed configuration, merged over ours; keys that typed fields own are refused."""
 
 
@@ -224,8 +224,9 @@ class FineTuneJobSpec(SpecModel):
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            rule="self.datasets.all(a, self.datasets.exists_one(b, a.name == b.name))",
-            message="names of datasets must differ",
+            rule="self.datasets.map(d, has(d.inline) ? size(d.inline) : 0).sum() <= 524288",
+            message="datasets may hold 524288 characters of inline rows in all;"
+            " put larger ones into a ConfigMap or on a claim",
             field_path=".datasets",
         ),
         *(immutable(field) for field in IMMUTABLE_FIELDS),

@@ -83,6 +83,8 @@ class TrainingResult(StatusModel):
     loss: float | None = None
     world_size: int
     """Sum of an all-reduce of ones over all ranks, so a fact and not a setting."""
+    num_nodes: int = 1
+    """How many different pods the ranks gathered from each other."""
     checkpoint: str | None = None
     """Folder of the last checkpoint, relative to the job's folder."""
     resumed_from: str | None = None
