@@ -1,0 +1,75 @@
+"""DeepSpeed's configuration: what typed fields decide, with the user's raw one merged over it.
+
+Pure. A raw key that a typed field owns is refused with the field's name: two homes for one fact
+would silently win over each other.
+"""
+
+from typing import Any, Final
+
+from fairlead_api.finetunejob import FineTuneJobSpec
+from fairlead_api.termination import Cause
+from fairlead_trainer.failures import StageFailure
+
+OWNED: Final = {
+    "train_batch_size": "numNodes, numProcPerNode, perDeviceTrainBatchSize and"
+    " gradientAccumulationSteps together",
+    "train_micro_batch_size_per_gpu": "hyperparameters.perDeviceTrainBatchSize",
+    "gradient_accumulation_steps": "hyperparameters.gradientAccumulationSteps",
+    "gradient_clipping": "hyperparameters.extraArgs max_grad_norm",
+    "bf16": "hyperparameters.bf16",
+    "fp16": "hyperparameters.bf16",
+    "optimizer": "hyperparameters",
+    "scheduler": "hyperparameters.lrSchedulerType and warmupRatio",
+    "zero_optimization.stage": "deepspeed.zeroStage",
+    "zero_optimization.stage3_gather_16bit_weights_on_model_save": "what Export needs",
+    "checkpoint": "the checkpoint stanza",
+}
+
+
+def build(spec: FineTuneJobSpec) -> dict[str, Any]:
+    """The whole configuration; raises StageFailure(UserError) for a key that isn't the user's."""
+    raw = spec.deepspeed.config
+    for path, owner in OWNED.items():
+        if _has(raw, path):
+            raise StageFailure(
+                Cause.USER_ERROR,
+                f"deepspeed.config.{path} is decided by {owner}; remove it from the raw config",
+            )
+    hyper = spec.hyperparameters
+    micro = hyper.per_device_train_batch_size
+    world_size = spec.num_nodes * spec.processes_per_node
+    ours: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": micro,
+        "gradient_accumulation_steps": hyper.gradient_accumulation_steps,
+        "train_batch_size": micro * hyper.gradient_accumulation_steps * world_size,
+        "gradient_clipping": "auto",
+        "bf16": {"enabled": hyper.bf16},
+        "zero_optimization": {"stage": spec.deepspeed.zero_stage},
+        # The optimizer is transformers' AdamW: DeepSpeed's own compiles at first use.
+        "zero_allow_untested_optimizer": True,
+        "wall_clock_breakdown": False,
+        "steps_per_print": 10**9,
+    }
+    if spec.deepspeed.zero_stage == 3:
+        ours["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True
+    return merged(ours, raw)
+
+
+def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Both configurations as one; where both have a value, `over` has the word."""
+    result = dict(base)
+    for key, value in over.items():
+        mine = result.get(key)
+        if isinstance(mine, dict) and isinstance(value, dict):
+            value = merged(mine, value)
+        result[key] = value
+    return result
+
+
+def _has(config: dict[str, Any], path: str) -> bool:
+    node: Any = config
+    for part in path.split("."):
+        if not isinstance(node, dict) or part not in node:
+            return False
+        node = node[part]
+    return True

@@ -1,0 +1,86 @@
+"""Saving inside a training run: written aside by the trainer, committed by rank 0.
+
+Callable from all ranks together only. A disk without room for the next checkpoint is noticed
+before anything is written, since a rank that fails half way would leave the others waiting in
+DeepSpeed's barriers; training then goes on and says so.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from fairlead_api.termination import Cause
+from fairlead_trainer import storage
+from fairlead_trainer.checkpoint import CheckpointStore, Committed
+from fairlead_trainer.failures import name_cause
+from fairlead_trainer.train import world
+
+log = logging.getLogger(__name__)
+
+# Per trained weight: the weight, fp32 master and two moments; a first guess, then as measured.
+_BYTES_A_TRAINED_WEIGHT: Final = 16
+_SLACK: Final = 1.1
+
+
+class Saver:
+    """Commits this attempt's checkpoints, and knows when there is no room for one."""
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        keep: int,
+        num_trained: int,
+        free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+    ) -> None:
+        self.store = store
+        self.latest: Committed | None = None
+        self.num_skipped = 0
+        self._keep = keep
+        self._expected_bytes = num_trained * _BYTES_A_TRAINED_WEIGHT
+        self._free_bytes = free_bytes
+
+    def has_room(self, rank: int) -> bool:
+        """Whether the next checkpoint fits; all ranks get the same answer."""
+        full = rank == 0 and self._free_bytes(self.store.folder) < self._expected_bytes * _SLACK
+        if not world.any_rank(full):
+            return True
+        self.num_skipped += 1
+        if rank == 0:
+            log.error(
+                "storage is full: a checkpoint needs about %d MB; training goes on unsaved."
+                " Free space on the claim, or lower checkpoint.saveTotalLimit",
+                self._expected_bytes * _SLACK // 10**6,
+            )
+        return False
+
+    def commit(self, written: Path, step: int, rank: int) -> None:
+        """Commit what all ranks have written."""
+        if int(os.environ.get("LOCAL_RANK", "0")) == 0:
+            storage.sync_tree(written)  # each node's own writes, before another one reads them
+        world.barrier()
+        problem = ""
+        if rank == 0:
+            try:
+                self._commit(written, step)
+            except Exception as error:  # told to all ranks, so that none waits for this one
+                problem = f"{type(error).__name__}: {error}"
+        problem = world.from_first(problem)
+        if not problem:
+            return
+        if name_cause(problem)[0] is not Cause.STORAGE_FULL:
+            raise RuntimeError(problem)
+        self.num_skipped += 1
+        if rank == 0:
+            log.error("storage is full: no checkpoint of step %d; training goes on", step)
+            storage.remove_tree(written)
+
+    def _commit(self, written: Path, step: int) -> None:
+        self.latest = self.store.commit(written, step)
+        self._expected_bytes = sum(
+            path.stat().st_size for path in storage.files_below(self.latest.path)
+        )
+        self.store.prune(self._keep)
+        log.info("checkpoint %s is committed", self.latest.path.name)

@@ -1,0 +1,159 @@
+"""One rank of the training, as torchrun starts it: ``-m fairlead_trainer.train.worker``.
+
+A failure leaves by an exception, which torchrun's error file carries to the launcher; rank 0
+leaves the result in scratch. torch is imported inside functions, so that a broken run file is
+told before half a minute of imports.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fairlead_api import uris
+from fairlead_api.finetunestatus import Stage
+from fairlead_api.runfile import DATA_DIR
+from fairlead_api.termination import Cause, TrainingResult
+from fairlead_trainer import checkpoint, settings
+from fairlead_trainer.failures import StageFailure
+from fairlead_trainer.prepare.stage import standing
+from fairlead_trainer.train import arguments, deepspeed_config, model, saving, stage, world
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from fairlead_trainer.train.sft import Together, Trainer
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Train as one rank among the job's."""
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    record(lambda: train(settings.load(Stage.TRAIN.lower(), os.environ)))()
+
+
+def train(loaded: settings.Settings) -> None:
+    """Train from the model, or go on from the newest checkpoint."""
+    store = stage.store(loaded)
+    trainer, together = _trainer(loaded, store)
+    proven = world.prove()
+    expected = int(os.environ["WORLD_SIZE"])
+    if proven.size != expected:
+        raise StageFailure(
+            Cause.CRASHED, f"{proven.size} ranks answer, torchrun speaks of {expected}"
+        )
+    resume = _resume_from(store, trainer.args.process_index)
+    output = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    trainer.refuse_divergence()
+    step = int(trainer.state.global_step)
+    if together.stopped:
+        saved = trainer.saver.latest
+        raise StageFailure(
+            Cause.DISRUPTED,
+            f"ended by SIGTERM at step {step}, "
+            + (f"saved as {saved.path.name}" if saved else "saved by rank 0"),
+        )
+    _save_last(trainer)
+    if trainer.args.process_index == 0:
+        result = _result(trainer, proven, resume, float(output.training_loss), loaded.folder)
+        path = stage.scratch_folder(loaded) / stage.RESULT_FILE
+        path.write_text(result.model_dump_json(by_alias=True, exclude_none=True))
+
+
+def _trainer(
+    loaded: settings.Settings, store: checkpoint.CheckpointStore
+) -> "tuple[Trainer, Together]":
+    """Build the trainer: model, tokenizer, data, arguments."""
+    spec = loaded.run.spec
+    folder = loaded.locate(uris.parse(spec.model.uri))
+    model.check_folder(folder, spec.model.uri)
+    import torch
+    from trl import SFTConfig
+
+    from fairlead_trainer.train.sft import Together, Trainer
+
+    ours = arguments.build(loaded.run, store.aside, use_cpu=not torch.cuda.is_available())
+    ours["deepspeed"] = deepspeed_config.build(spec)
+    extra = arguments.typed(loaded.run.training_arguments, SFTConfig)
+    config = SFTConfig(**arguments.with_defaults(ours, extra))  # also makes the process group
+    rows = _rows(loaded)
+    together = Together(stage.watch(loaded))
+    trainer = Trainer(
+        model=model.load(folder, spec),
+        args=config,
+        train_dataset=rows,
+        processing_class=model.tokenizer(folder, spec, messages=_are_messages(rows)),
+        peft_config=model.lora(spec.tuning),
+        callbacks=[together],
+    )
+    num_trained = sum(
+        weight.numel() for weight in trainer.model.parameters() if weight.requires_grad
+    )
+    trainer.saver = saving.Saver(store, spec.checkpoint.save_total_limit, num_trained)
+    return trainer, together
+
+
+def _rows(loaded: settings.Settings) -> "Dataset":
+    """The prepared rows, memory-mapped from scratch."""
+    from datasets import load_dataset
+
+    folder = loaded.folder / DATA_DIR
+    if standing(folder) is None:
+        raise StageFailure(
+            Cause.USER_ERROR, f"{DATA_DIR}/ of the job's folder is gone or changed: prepare again"
+        )
+    files = [str(path) for path in sorted(folder.glob("*.parquet"))]
+    cache = stage.scratch_folder(loaded) / "rows"
+    return load_dataset("parquet", data_files=files, split="train", cache_dir=str(cache))
+
+
+def _are_messages(rows: "Dataset") -> bool:
+    row: dict[str, Any] = rows[0]
+    return "messages" in row or isinstance(row.get("prompt"), list)
+
+
+def _resume_from(store: checkpoint.CheckpointStore, rank: int) -> Path | None:
+    """The newest checkpoint that verifies, as rank 0 finds it, so that all ranks take the same."""
+    found = store.newest() if rank == 0 else None
+    path = world.from_first(str(found.path) if found else "")
+    if path:
+        log.info("going on from %s", Path(path).name)
+    return Path(path) if path else None
+
+
+def _save_last(trainer: "Trainer") -> None:
+    """Export reads the last checkpoint, so the last step must have one."""
+    latest = trainer.saver.latest
+    step = int(trainer.state.global_step)
+    if world.any_rank(latest is not None and latest.step == step):
+        return
+    num_skipped = trainer.saver.num_skipped
+    trainer._save_checkpoint(trainer.model, None)
+    if trainer.saver.num_skipped > num_skipped:
+        raise StageFailure(
+            Cause.STORAGE_FULL,
+            f"training is done at step {step} but there is no room for its result: free space on"
+            " the claim",
+        )
+
+
+def _result(
+    trainer: "Trainer", proven: world.World, resume: Path | None, loss: float, folder: Path
+) -> TrainingResult:
+    latest = trainer.saver.latest
+    newest = latest.path if latest else resume
+    return TrainingResult(
+        step=int(trainer.state.global_step),
+        loss=loss,
+        world_size=proven.size,
+        num_nodes=proven.num_nodes,
+        checkpoint=newest.relative_to(folder).as_posix() if newest else None,
+        resumed_from=resume.relative_to(folder).as_posix() if resume else None,
+    )
+
+
+if __name__ == "__main__":
+    main()
