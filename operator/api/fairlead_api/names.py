@@ -35,6 +35,7 @@ SELECTOR_MANAGED: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 # --- Annotations ---------------------------------------------------------------------------
 SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"  # "false" on training pods
 ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"  # ControllerRevision: hash of what was asked for
+ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # child: hash of the manifest last applied
 ANNOTATION_RESTARTED_AT: Final = f"{GROUP}/restarted-at"  # ModelService: a new value, new pods
 
 # --- Upstream's labels that we read --------------------------------------------------------
