@@ -15,8 +15,12 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-import kopf
 from aiohttp import web
+
+from fairlead_operator import lean
+
+lean.prepare()  # before kopf looks for the client and loads every model there is
+import kopf
 
 from fairlead_api.base import Resource
 from fairlead_api.finetunejob import FineTuneJob
