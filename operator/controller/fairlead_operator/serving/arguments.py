@@ -13,7 +13,6 @@ ALLOWED: Final = frozenset(
     {
         # memory and cache
         "block-size",
-        "calculate-kv-scales",
         "cpu-offload-gb",
         "enable-prefix-caching",
         "kv-cache-dtype",
@@ -23,9 +22,7 @@ ALLOWED: Final = frozenset(
         "async-scheduling",
         "enable-chunked-prefill",
         "long-prefill-token-threshold",
-        "max-long-partial-prefills",
         "max-num-batched-tokens",
-        "max-num-partial-prefills",
         "max-num-seqs",
         "no-async-scheduling",
         "no-enable-chunked-prefill",
@@ -43,14 +40,13 @@ ALLOWED: Final = frozenset(
         "chat-template-content-format",
         "enable-auto-tool-choice",
         "enable-prompt-tokens-details",
-        "generation-config-override",
         "logprobs-mode",
         "max-logprobs",
+        "override-generation-config",
         "reasoning-parser",
         "return-tokens-as-token-ids",
         "tool-call-parser",
         # logging
-        "disable-log-stats",
         "enable-log-requests",
         "max-log-len",
         "uvicorn-log-level",

@@ -19,7 +19,15 @@ from fairlead_operator.plan import (
     Plan,
     owned_by,
 )
-from fairlead_operator.serving import arguments, children, deployment, model, route, status
+from fairlead_operator.serving import (
+    arguments,
+    children,
+    deployment,
+    model,
+    route,
+    standing,
+    status,
+)
 from fairlead_operator.serving import revision as revisions
 from fairlead_operator.serving import rollout as rollouts
 from fairlead_operator.serving import service as services
@@ -109,13 +117,15 @@ class _Work:
                 continue  # its record is gone: its Deployment stays as it is
             if not found.uid:
                 yield CreateOnce(revisions.controller_revision(self.service, found))
-            yield self._apply(
+            yield from self._apply(
                 deployment.deployment(self.service, found, self.options),
                 self.observed.deployments,
             )
-            yield self._apply(services.revision_service(self.service, name), self.observed.services)
+            yield from self._apply(
+                services.revision_service(self.service, name), self.observed.services
+            )
         if self.rollout.stable:
-            yield self._apply(
+            yield from self._apply(
                 services.stable_service(self.service, self.rollout.stable), self.observed.services
             )
 
@@ -125,7 +135,7 @@ class _Work:
             return
         if self._is_routed():
             manifest = route.route(self.service, self.rollout.stable, self.options)
-            yield self._apply(manifest, self.observed.routes)
+            yield from self._apply(manifest, self.observed.routes)
         elif not route.gateway_refs(self.service, self.options):
             for found in self.observed.routes:
                 yield _delete(found, route.API_VERSION, route.KIND)
@@ -183,8 +193,12 @@ class _Work:
         backend = route.backend(children.by_name(self.observed.routes, name))
         return not self._is_routed() or backend == names.revision_name(name, stable)
 
-    def _apply(self, manifest: Manifest, seen: tuple[Manifest, ...]) -> Apply:
-        return Apply(manifest, children.uid(children.by_name(seen, manifest["metadata"]["name"])))
+    def _apply(self, manifest: Manifest, seen: tuple[Manifest, ...]) -> Iterator[Apply]:
+        """Apply a child unless it stands: a quiet service costs no call."""
+        found = children.by_name(seen, manifest["metadata"]["name"])
+        manifest = standing.stamped(manifest)
+        if not standing.stands(manifest, found):
+            yield Apply(manifest, children.uid(found))
 
 
 def _delete(manifest: Manifest, api_version: str, kind: str) -> Delete:

@@ -115,11 +115,13 @@ def _environment(service: ModelService, model: PinnedModel, options: Options) ->
 
 def serve_file(service: ModelService, model: PinnedModel, options: Options) -> ServeFile:
     """What the server is told; raises ArgumentRefused."""
-    spec = service.spec
+    spec, own_name = service.spec, service.metadata.name
+    served_name = spec.served_model_name or own_name
     return ServeFile(
         model_uri=model.uri,
         artifact_digest=model.artifact.digest if model.artifact else "",
-        served_model_name=spec.served_model_name or service.metadata.name,
+        served_model_name=served_name,
+        aliases=() if served_name == own_name else (own_name,),
         engine_args=arguments.engine_arguments(spec, options.allowed_arguments),
         limits=spec.limits,
         drain_seconds=options.drain_seconds,

@@ -1,0 +1,60 @@
+"""Whether a child stands already as it should, so that it need not be applied again.
+
+Two things make an apply needful: our manifest is another than the one applied last (its hash is
+an annotation), or somebody changed what we set. Fields that we never set, such as the API
+server's defaults, are nobody's concern here.
+"""
+
+import re
+from copy import deepcopy
+from decimal import Decimal
+from typing import Any, Final
+
+from fairlead_api import names
+from fairlead_operator.plan import Manifest
+from fairlead_operator.serving import revision
+
+_QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|Ki|[MGTPE]i?|)")
+_SCALE: Final = {
+    "": Decimal(1),
+    "m": Decimal("0.001"),
+    "k": Decimal(1000),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("MGTPE", 2)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
+}
+
+
+def stamped(manifest: Manifest) -> Manifest:
+    """The manifest with its own hash as annotation."""
+    found = deepcopy(manifest)
+    annotations = found["metadata"].setdefault("annotations", {})
+    annotations[names.ANNOTATION_APPLIED] = revision.short_hash(manifest)
+    return found
+
+
+def stands(manifest: Manifest, seen: Manifest | None) -> bool:
+    """Whether an object that was seen says all that a stamped manifest says."""
+    return seen is not None and _covers(seen, manifest)
+
+
+def _covers(seen: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict):
+        return isinstance(seen, dict) and all(
+            key in seen and _covers(seen[key], value) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(seen, list)
+            and len(seen) == len(wanted)
+            and all(_covers(*pair) for pair in zip(seen, wanted, strict=True))
+        )
+    if seen == wanted:
+        return True
+    amount = _quantity(wanted)
+    return amount is not None and amount == _quantity(seen)
+
+
+def _quantity(value: Any) -> Decimal | None:
+    """The amount in a Kubernetes quantity: the API server writes 1000m back as 1."""
+    match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int) else None
+    return Decimal(match[1]) * _SCALE[match[2]] if match else None
