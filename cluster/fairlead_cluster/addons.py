@@ -17,6 +17,7 @@ from fairlead_cluster import (
     components,
     control_plane,
     images,
+    imagetable,
     manifests,
     processes,
     programs,
@@ -132,9 +133,12 @@ class Addons:
 def push_image(found: registry.Registry, cache: programs.Cache) -> str:
     """Build the add-ons image where it is missing, push it, and return its name on the node."""
     workshop = images.open_workshop(cache.folder, images.Options())
-    pushed = workshop.push([IMAGE], found.url_for_host)[IMAGE]
-    found.keep()
-    return found.on_node(pushed)
+    repository, tag = imagetable.IMAGES[IMAGE].repository, workshop.key(IMAGE)
+    # Asked before the workshop is: another process may hold it for the minutes of a torch build.
+    if not found.has(repository, tag):
+        workshop.push([IMAGE], found.url_for_host)
+        found.keep()
+    return f"{found.url_for_node}/{repository}:{tag}"
 
 
 def is_available(deployment: api.Object | None) -> bool:

@@ -44,10 +44,6 @@ class Registry:
         """Tell whether an image is there."""
         return self._manifest(repository, tag) is not None
 
-    def on_node(self, reference: str) -> str:
-        """Translate the name that an image was pushed under into its name in manifests."""
-        return self.url_for_node + reference.removeprefix(self.url_for_host)
-
     def keep(self) -> None:
         """Write down all tags, so that they outlive the process; call it after a push."""
         for repository, tag in self._tags():
