@@ -18,7 +18,8 @@ class Release:
     """A Helm release of the chart in the cluster of a kubeconfig."""
 
     helm: Path
-    kubeconfig: Path
+    kubeconfig: Path | None
+    """None: what KUBECONFIG or ~/.kube/config says."""
     context: str | None = None
     name: str = "fairlead"
     namespace: str = "fairlead-system"
@@ -35,7 +36,9 @@ class Release:
         """
         self._run(
             ["upgrade", "--install", self.name, str(CHART), "--create-namespace", "--wait"]
-            + ["--timeout=5m", *_sets([*image_values(references), *values])],
+            # As strings: a tag that happens to be all digits is still a tag.
+            + ["--timeout=5m", *_sets("--set-string", image_values(references))]
+            + _sets("--set", values),
             what="install the chart",
         )
 
@@ -51,7 +54,8 @@ class Release:
 
     def _run(self, arguments: Sequence[str], *, what: str) -> str:
         context = [f"--kube-context={self.context}"] if self.context else []
-        target = [f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}", *context]
+        config = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
+        target = [*config, f"--namespace={self.namespace}", *context]
         return commands.run(
             [self.helm, *target, *arguments],
             what=what,
@@ -82,5 +86,5 @@ def _parts(reference: str) -> tuple[str, str, str]:
     return registry, repository, tag
 
 
-def _sets(values: Sequence[str]) -> list[str]:
-    return [f"--set={value}" for value in values]
+def _sets(flag: str, values: Sequence[str]) -> list[str]:
+    return [f"{flag}={value}" for value in values]

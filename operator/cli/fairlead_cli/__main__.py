@@ -131,7 +131,11 @@ def _add_ask(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser.add_argument(
         "--gateway", metavar="URL", help="the gateway's address, where host names aren't resolved"
     )
-    parser.add_argument("--chat", action="store_true", help="by the model's chat template")
+    parser.add_argument(
+        "--completion",
+        action="store_true",
+        help="let the model go on with the text, without its chat template",
+    )
     parser.add_argument("--max-tokens", type=int, default=128, help="longest answer (128)")
     parser.set_defaults(run=_ask)
 
@@ -142,7 +146,7 @@ def _ask(chosen: argparse.Namespace) -> None:
         raise errors.WrongUsage(f"{of} can't be asked; only a modelservice answers")
     service = ModelService.read(connection.get(of))
     where = ask.endpoint(service, chosen.gateway)
-    print(ask.ask(where, chosen.prompt, chat=chosen.chat, max_tokens=chosen.max_tokens))
+    print(ask.ask(where, chosen.prompt, chat=not chosen.completion, max_tokens=chosen.max_tokens))
 
 
 if __name__ == "__main__":

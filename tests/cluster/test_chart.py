@@ -1,0 +1,157 @@
+"""The chart on a real API server: installed, upgraded, removed and installed again.
+
+No node runs here, so no pod starts; that the operator works is the end-to-end tests' to say.
+"""
+
+import json
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from fairlead_cluster import programs, release, settings
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "chart-test"
+IMAGES = {name: f"registry.example/team/fairlead-{name}:1" for name in release.RELEASED}
+SERVICE = {
+    "apiVersion": "fairlead.dev/v1alpha1",
+    "kind": "ModelService",
+    "metadata": {"name": "kept", "namespace": NAMESPACE},
+    "spec": {"model": {"uri": "pvc://models/base"}},
+}
+
+
+class Tools:
+    """helm and kubectl in one namespace."""
+
+    def __init__(self, cluster, helm):
+        self.kubectl, self.helm, self.kubeconfig = cluster.kubectl, helm, cluster.kubeconfig
+
+    def _run(self, program, *arguments, stdin=None):
+        words = [str(program), f"--kubeconfig={self.kubeconfig}", "-n", NAMESPACE, *arguments]
+        return subprocess.run(words, input=stdin, capture_output=True, text=True)
+
+    def kube(self, *arguments, stdin=None):
+        done = self._run(self.kubectl, *arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def install(self, *values):
+        """Install or upgrade without waiting for pods, which can't start here."""
+        flags = [f"--set-string={value}" for value in release.image_values(IMAGES)]
+        flags += [f"--set={value}" for value in values]
+        done = self._run(
+            self.helm,
+            "upgrade",
+            "--install",
+            "chart",
+            str(release.CHART),
+            "--create-namespace",
+            *flags,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def uninstall(self):
+        done = self._run(self.helm, "uninstall", "chart", "--ignore-not-found")
+        assert done.returncode == 0, done.stderr
+
+    def may(self, user, verb, what):
+        """Whether a user may do something in the namespace."""
+        resource, _, part = what.partition("/")
+        flags = (f"--as={user}", f"--subresource={part}")
+        done = self._run(self.kubectl, "auth", "can-i", verb, resource, *flags)
+        return done.stdout.strip() == "yes"
+
+
+@pytest.fixture(scope="module")
+def tools(cluster):
+    helm = programs.open_cache(settings.load().cache_dir).build(["helm"])["helm"]
+    ready = Tools(cluster, helm)
+    ready.install()
+    yield ready
+    ready.uninstall()
+    ready.kube("delete", "modelservices", "--all", "--ignore-not-found")
+    ready.kube("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+def test_install_says_what_to_do_next(tools):
+    said = tools.install()
+    assert "kubectl explain finetunejob.spec" in said
+    assert "serves no Gateway API" in said
+
+
+def test_both_kinds_are_established(tools):
+    for plural in ("finetunejobs", "modelservices"):
+        tools.kube("wait", "--for=condition=Established", f"crd/{plural}.fairlead.dev")
+
+
+def test_kubectl_explain_has_our_words(tools):
+    assert "Free the compute now" in tools.kube("explain", "finetunejob.spec.suspend")
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "what", "allowed"),
+    [
+        ("view", "list", "finetunejobs.fairlead.dev", True),
+        ("view", "create", "finetunejobs.fairlead.dev", False),
+        ("view", "get", "modelservices.fairlead.dev/scale", True),
+        ("edit", "create", "finetunejobs.fairlead.dev", True),
+        ("edit", "delete", "modelservices.fairlead.dev", True),
+        ("edit", "patch", "modelservices.fairlead.dev/scale", True),
+        ("edit", "patch", "modelservices.fairlead.dev/status", False),
+        ("admin", "create", "modelservices.fairlead.dev", True),
+    ],
+)
+def test_kubernetes_own_roles_know_our_kinds(tools, role, verb, what, allowed):
+    binding = f"some-{role}"
+    tools.kube(
+        "apply", "-f", "-", stdin=tools.kube(
+            "create", "rolebinding", binding, f"--clusterrole={role}", f"--user={role}-user",
+            "--dry-run=client", "-o", "yaml",
+        ),
+    )  # fmt: skip
+    # The aggregation controller needs a moment to join our rules to Kubernetes' role.
+    deadline = time.monotonic() + 30
+    while not tools.may(f"{role}-user", "list", "finetunejobs.fairlead.dev"):
+        assert time.monotonic() < deadline, f"{role} never got our rules"
+    assert tools.may(f"{role}-user", verb, what) is allowed
+
+
+@pytest.mark.parametrize(
+    ("verb", "what", "allowed"),
+    [
+        ("patch", "finetunejobs.fairlead.dev/status", True),
+        ("create", "jobs.batch", True),
+        ("patch", "jobs.batch", False),
+        ("delete", "pods", False),
+        ("create", "pods/exec", False),
+        ("list", "secrets", False),
+        ("delete", "finetunejobs.fairlead.dev", False),
+        ("delete", "persistentvolumeclaims", False),
+    ],
+)
+def test_operators_account_may_do_its_work_and_no_more(tools, verb, what, allowed):
+    account = f"system:serviceaccount:{NAMESPACE}:chart-operator"
+    assert tools.may(account, verb, what) is allowed
+
+
+def test_upgrade_changes_only_what_was_asked(tools):
+    before = json.loads(tools.kube("get", "deployment", "chart-operator", "-o", "json"))
+    tools.install("operator.replicas=3")
+    after = json.loads(tools.kube("get", "deployment", "chart-operator", "-o", "json"))
+    assert after["spec"]["replicas"] == 3
+    assert after["spec"]["template"] == before["spec"]["template"]
+
+
+def test_uninstall_keeps_users_work_and_the_next_install_takes_it_over(tools):
+    tools.kube("apply", "-f", "-", stdin=yaml.safe_dump(SERVICE))
+    uid = tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}")
+    tools.uninstall()
+    assert "chart-operator" not in tools.kube("get", "deployments,clusterroles", "-o", "name")
+    assert tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}") == uid
+    tools.install()
+    assert tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}") == uid
