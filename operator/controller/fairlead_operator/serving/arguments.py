@@ -52,7 +52,7 @@ ALLOWED: Final = frozenset(
         "uvicorn-log-level",
     }
 )
-_TYPED: Final = {
+TYPED: Final = {
     "dtype": "spec.engine.dtype",
     "gpu-memory-utilization": "spec.engine.gpuMemoryUtilization",
     "max-model-len": "spec.engine.maxModelLen",
@@ -100,8 +100,8 @@ def _typed_arguments(spec: ModelServiceSpec) -> dict[str, str]:
 
 def _refusal(key: str) -> str:
     where = f"spec.engine.extraArgs[{key}]"
-    if key in _TYPED:
-        return f"{where}: set {_TYPED[key]} instead"
+    if key in TYPED:
+        return f"{where}: set {TYPED[key]} instead"
     if key.lstrip("-").replace("_", "-") in ALLOWED:
         return f"{where}: write it {key.lstrip('-').replace('_', '-')}"
     return (

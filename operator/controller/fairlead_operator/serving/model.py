@@ -38,12 +38,6 @@ def resolve(service: ModelService, observed: Observed) -> Resolution:
     return found
 
 
-def claim_names(service: ModelService, job: Manifest | None) -> frozenset[str]:
-    """Claims that a plan needs to see, so that ``Observed.claims`` can hold them."""
-    model = _find(service, job).model
-    return frozenset() if model is None else frozenset({uris.parse(model.uri).claim})
-
-
 def _find(service: ModelService, job: Manifest | None) -> Resolution:
     spec = service.spec.model
     if spec.uri is not None:

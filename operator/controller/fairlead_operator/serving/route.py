@@ -40,11 +40,6 @@ def gateway_refs(service: ModelService, options: Options) -> tuple[GatewayRef, .
     return () if options.gateway is None else (options.gateway,)
 
 
-def gateway_keys(service: ModelService, options: Options) -> frozenset[str]:
-    """Gateways (``namespace/name``) that a plan needs to see in ``Observed.gateways``."""
-    return frozenset(_key(service, ref) for ref in gateway_refs(service, options))
-
-
 def route(service: ModelService, revision: str, options: Options) -> Manifest:
     """The HTTPRoute whose backend is a revision."""
     refs = gateway_refs(service, options)

@@ -1,0 +1,62 @@
+"""When a child is applied again, and when it is left alone."""
+
+import pytest
+
+from fairlead_operator.serving import standing
+
+MANIFEST = {
+    "metadata": {"name": "x", "annotations": {"own": "1"}},
+    "spec": {"replicas": 1, "ports": [{"port": 80}], "cpu": "1000m", "memory": "1Gi"},
+}
+
+
+def seen(**spec):
+    found = standing.stamped(MANIFEST)
+    found["metadata"]["uid"] = "uid"
+    found["spec"] |= {"defaulted": True} | spec
+    return found
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"ports": [{"port": 80, "protocol": "TCP"}]},
+        {"cpu": "1", "memory": "1024Mi"},
+        {"cpu": 1},
+    ],
+    ids=["defaults added", "defaults in a list", "quantities written otherwise", "a number"],
+)
+def test_same_meaning_stands(spec):
+    assert standing.stands(standing.stamped(MANIFEST), seen(**spec))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"replicas": 2},
+        {"ports": []},
+        {"ports": [{"port": 81}]},
+        {"cpu": "2"},
+        {"memory": "1G"},
+        {"ports": None},
+    ],
+    ids=["count", "shorter list", "list item", "cpu", "memory", "removed"],
+)
+def test_anothers_edit_does_not_stand(spec):
+    assert not standing.stands(standing.stamped(MANIFEST), seen(**spec))
+
+
+def test_what_is_not_there_does_not_stand():
+    assert not standing.stands(standing.stamped(MANIFEST), None)
+
+
+def test_field_that_we_no_longer_set_has_to_be_taken_back():
+    fewer = {**MANIFEST, "spec": {"replicas": 1}}
+    assert not standing.stands(standing.stamped(fewer), seen())
+
+
+def test_stamp_leaves_the_manifest_alone_and_keeps_its_annotations():
+    before = repr(MANIFEST)
+    assert standing.stamped(MANIFEST)["metadata"]["annotations"]["own"] == "1"
+    assert repr(MANIFEST) == before
