@@ -1,0 +1,154 @@
+"""The cache never goes back, never resurrects, and keeps no more than what is read."""
+
+import json
+
+import pytest
+
+from fairlead_api import names
+from fairlead_operator import kube
+from fairlead_operator.store import Key, Store, slim
+
+JOB = Key(kube.FINETUNEJOB, "team", "tune")
+
+
+def pod(name="p", version=1, uid="u", labels=None, **more):
+    labels = {names.LABEL_FINETUNEJOB: "tune"} if labels is None else labels
+    head = {"name": name, "namespace": "team", "uid": uid, "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": head | {"labels": labels}} | more
+
+
+@pytest.fixture
+def store():
+    return Store()
+
+
+@pytest.mark.parametrize(
+    ("held", "offered", "taken"),
+    [
+        pytest.param(5, 6, True, id="newer"),
+        pytest.param(5, 5, False, id="same"),
+        pytest.param(5, 4, False, id="older"),
+        pytest.param(5, 10, True, id="numeric-not-alphabetic"),
+    ],
+)
+def test_only_newer_versions_are_taken(store, held, offered, taken):
+    store.put(kube.POD, pod(version=held))
+    assert store.put(kube.POD, pod(version=offered)) is taken
+    assert store.versions(kube.POD)["team", "p", "u"] == max(held, offered)
+
+
+def test_an_answer_that_comes_after_the_deletion_brings_nothing_back(store):
+    store.put(kube.POD, pod(version=3))
+    store.drop(kube.POD, "team", "p", "u", version=9)
+    assert store.put(kube.POD, pod(version=8)) is False
+    assert store.get(kube.POD, "team", "p") is None
+    assert store.is_gone(kube.POD, "team", "p", 8)
+    assert store.put(kube.POD, pod(version=11, uid="next")) is True
+
+
+def test_dropping_leaves_a_successor_of_the_same_name_alone(store):
+    store.put(kube.POD, pod(version=7, uid="second"))
+    assert store.drop(kube.POD, "team", "p", "first") is False
+    assert store.get(kube.POD, "team", "p") is not None
+
+
+def test_children_are_found_by_their_label_in_order_of_name(store):
+    for name in ("b", "a"):
+        store.put(kube.POD, pod(name))
+    store.put(kube.POD, pod("other", labels={names.LABEL_FINETUNEJOB: "else"}))
+    store.put(kube.POD, pod("none", labels={}))
+    assert [c["metadata"]["name"] for c in store.children(JOB, kube.POD)] == ["a", "b"]
+    assert store.children(JOB, kube.JOB) == ()
+
+
+def test_a_child_that_loses_its_label_is_no_child_any_more(store):
+    store.put(kube.POD, pod(version=1))
+    store.put(kube.POD, pod(version=2, labels={}))
+    assert store.children(JOB, kube.POD) == ()
+
+
+def test_a_dropped_child_leaves_no_index_behind(store):
+    store.put(kube.POD, pod())
+    store.drop(kube.POD, "team", "p", "u")
+    assert store._children == {}
+
+
+def test_what_is_read_is_a_copy(store):
+    store.put(kube.POD, pod(status={"phase": "Running"}))
+    store.get(kube.POD, "team", "p")["status"]["phase"] = "Failed"
+    assert store.get(kube.POD, "team", "p")["status"]["phase"] == "Running"
+
+
+def service(job, version=1):
+    head = {"name": "s", "namespace": "team", "uid": "s", "resourceVersion": str(version)}
+    model = {"fineTuneJobRef": {"name": job}} if job else {"uri": "pvc://a/b"}
+    return {"kind": "ModelService", "metadata": head, "spec": {"model": model}}
+
+
+@pytest.mark.parametrize(
+    ("second", "of_first", "of_second"),
+    [
+        pytest.param("tune", 1, 1, id="unchanged"),
+        pytest.param("else", 0, 1, id="another-job"),
+        pytest.param(None, 0, 0, id="no-job-any-more"),
+    ],
+)
+def test_services_are_found_by_the_job_they_name(store, second, of_first, of_second):
+    store.put(kube.MODELSERVICE, service("tune"))
+    store.put(kube.MODELSERVICE, service(second, version=2))
+    assert len(store.services_of(JOB)) == of_first
+    other = Key(kube.FINETUNEJOB, "team", second or "none")
+    assert len(store.services_of(other)) == of_second
+
+
+@pytest.mark.parametrize(
+    ("kind", "manifest", "kept"),
+    [
+        pytest.param(
+            kube.FINETUNEJOB,
+            {
+                "metadata": {
+                    "managedFields": [1],
+                    "annotations": {
+                        "kubectl.kubernetes.io/last-applied-configuration": "big",
+                        "mine": "kept",
+                    },
+                },
+                "spec": {"a": 1},
+            },
+            {"metadata": {"annotations": {"mine": "kept"}}, "spec": {"a": 1}},
+            id="managed-fields-and-kubectls-copy",
+        ),
+        pytest.param(
+            kube.JOB,
+            {"spec": {"template": {}, "podFailurePolicy": {}, "suspend": True}, "status": {}},
+            {"metadata": {}, "spec": {"suspend": True}, "status": {}},
+            id="a-jobs-pod-template",
+        ),
+        pytest.param(
+            kube.POD,
+            {"spec": {"nodeName": "n", "containers": [1]}, "status": {"phase": "Running"}},
+            {"metadata": {}, "spec": {"nodeName": "n"}, "status": {"phase": "Running"}},
+            id="a-pods-spec",
+        ),
+        pytest.param(
+            kube.CONFIG_MAP,
+            {"data": {"a": "b"}, "binaryData": {}, "immutable": True},
+            {"metadata": {}, "immutable": True},
+            id="a-config-maps-data",
+        ),
+        pytest.param(
+            kube.REVISION, {"data": {"a": 1}}, {"metadata": {}, "data": {"a": 1}}, id="revision"
+        ),
+    ],
+)
+def test_the_bulk_that_nobody_reads_is_left_out(kind, manifest, kept):
+    before = json.dumps(manifest)
+    assert slim(kind, manifest) == kept
+    assert json.dumps(manifest) == before, "the caller's object was changed"
+
+
+def test_every_resource_can_be_listed_by_kind(store):
+    store.put(kube.MODELSERVICE, service("tune"))
+    assert [str(key) for key in store.keys(kube.MODELSERVICE)] == ["ModelService team/s"]
+    assert [found["kind"] for found in store.objects(kube.MODELSERVICE)] == ["ModelService"]

@@ -1,0 +1,108 @@
+"""Each key once, one pass at a time, later after a failure."""
+
+import asyncio
+
+import pytest
+
+from fairlead_operator import workqueue
+from fairlead_operator.workqueue import WorkQueue
+
+
+@pytest.fixture
+async def clock(monkeypatch):
+    """The event loop's time, moved by hand: ``clock(5)`` fires what is due within 5 s."""
+    loop = asyncio.get_running_loop()
+    offset, real = [0.0], loop.time
+
+    async def advance(seconds):
+        offset[0] += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(loop, "time", lambda: real() + offset[0])
+    return advance
+
+
+async def test_a_key_asked_for_twice_is_handed_out_once():
+    queue = WorkQueue[str]()
+    for key in ("a", "b", "a"):
+        queue.add(key)
+    assert [await queue.get(), await queue.get()] == ["a", "b"]
+    assert len(queue) == 0
+
+
+async def test_a_key_asked_for_during_its_pass_is_handed_out_after_it():
+    queue = WorkQueue[str]()
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    assert not waiting.done(), "two workers on one key"
+    queue.done("a")
+    assert await waiting == "a"
+
+
+async def test_a_worker_that_waits_is_woken():
+    queue = WorkQueue[str]()
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    assert await asyncio.wait_for(waiting, 5) == "a"
+
+
+@pytest.mark.parametrize(
+    ("asked", "due"),
+    [
+        pytest.param([10], 10, id="alone"),
+        pytest.param([10, 5], 5, id="an-earlier-one-wins"),
+        pytest.param([5, 10], 5, id="a-later-one-changes-nothing"),
+        pytest.param([-3], 0, id="the-past-is-now"),
+    ],
+)
+async def test_a_key_comes_at_the_moment_asked_for(clock, asked, due):
+    queue = WorkQueue[str]()
+    for seconds in asked:
+        queue.add_after("a", seconds)
+    if due:
+        await clock(due - 1)
+        assert len(queue) == 0
+    await clock(1.1)
+    assert len(queue) == 1
+
+
+async def test_a_failing_key_waits_twice_as_long_each_time_up_to_a_limit(clock, monkeypatch):
+    monkeypatch.setattr(workqueue.random, "uniform", lambda low, high: 1.0)
+    queue = WorkQueue[str]()
+    waits = []
+    for _ in range(14):
+        waits.append(queue.retry("a"))
+        await clock(waits[-1] + 0.1)
+        queue.done(await queue.get())
+    assert waits[:4] == [0.5, 1, 2, 4]
+    assert waits[-1] == workqueue.LONGEST_BACKOFF_SECONDS
+
+
+async def test_backoffs_of_many_keys_are_spread():
+    queue = WorkQueue[int]()
+    assert len({round(queue.retry(key), 3) for key in range(50)}) > 10
+
+
+async def test_success_forgets_the_failures(monkeypatch):
+    monkeypatch.setattr(workqueue.random, "uniform", lambda low, high: 1.0)
+    queue = WorkQueue[str]()
+    for _ in range(5):
+        queue.retry("a")
+    queue.succeeded("a")
+    assert queue.retry("a") == workqueue.FIRST_BACKOFF_SECONDS
+
+
+async def test_the_age_is_that_of_the_key_that_waits_longest(clock):
+    queue = WorkQueue[str]()
+    assert queue.oldest_seconds() == 0
+    queue.add("a")
+    await clock(7)
+    queue.add("b")
+    assert 7 <= queue.oldest_seconds() < 8
+    await queue.get()
+    assert queue.oldest_seconds() < 1
