@@ -7,6 +7,7 @@ is untested on the machines of this project's tests.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -20,7 +21,9 @@ FIXED_TIME = 315532800
 """1980-01-01, the oldest time that a zip file can say."""
 
 
-_PLAIN_HTTP = ("localhost:", "127.", f"{ranges.REGISTRY_ADDRESS}:")
+_PLAIN_HTTP = re.compile(
+    rf"(localhost|127\.\d+\.\d+\.\d+|{re.escape(str(ranges.REGISTRY_ADDRESS))})(:\d+)?/.*"
+)
 """Registries of this machine speak http."""
 
 
@@ -110,7 +113,7 @@ class Engine:
             self._call(["push", "--quiet", destination], what)
             return
         words = ["push", "--quiet"]
-        if destination.startswith(_PLAIN_HTTP):
+        if _PLAIN_HTTP.fullmatch(destination):
             # Nobody else pulls from here: zstd packs a torch layer several times as fast as gzip.
             words += ["--tls-verify=false", "--format", "oci", "--compression-format", "zstd"]
         self._call([*words, reference, f"docker://{destination}"], what)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _PASSED = re.compile(
-    r"(?i:https?|all|no)_proxy"
+    r"(?i:(https?|all|no)_proxy)"
     r"|PIP_(INDEX_URL|EXTRA_INDEX_URL|TRUSTED_HOST|DEFAULT_TIMEOUT)"
     r"|UV_(INDEX|DEFAULT_INDEX|INDEX_URL|EXTRA_INDEX_URL|INSECURE_HOST|HTTP_TIMEOUT|INDEX_.*)"
 )

@@ -89,15 +89,17 @@ class Workshop:
             HostUnfit: When the disk is too full for a torch layer.
         """
         wanted = list(names)
-        with self._locked():
-            missing = self._missing(wanted, registry)
-            if "torch" in missing:
-                self._check_room()
-            if "base" in missing and self.base_image == debian_reference():
+        missing = self._missing(wanted, registry)
+        if "torch" in missing:
+            self._check_room()
+        if {"base", "build"} & set(missing) and self.base_image == debian_reference():
+            with self._locked("debian"):
                 imagebase.ensure(self.engine, self.base_image, self._log("debian"))
-            for number, name in enumerate(missing, start=1):
-                usual = imagetable.IMAGES[name].usual_seconds
-                with progress.step(f"build image {number} of {len(missing)}: {name}", usual):
+        for number, name in enumerate(missing, start=1):
+            usual = imagetable.IMAGES[name].usual_seconds
+            step = progress.step(f"build image {number} of {len(missing)}: {name}", usual)
+            with step, self._locked(name):
+                if not self.engine.has(self.reference(name)):  # who held the lock built it
                     self._build_one(imagetable.IMAGES[name])
         return {name: self.key(name) for name in wanted}
 
@@ -155,7 +157,7 @@ class Workshop:
                 return
             if is_pulled and registry and registry.has(image.repository, self.key(name)):
                 return
-            for parent in image.parents.values():
+            for parent in self._parents(image).values():
                 visit(parent, is_pulled=False)
             found.append(name)
 
@@ -177,9 +179,15 @@ class Workshop:
                 )
             )
 
+    def _parents(self, image: imagetable.Image) -> dict[str, str]:
+        """Images that the target stands on; vLLM's own brings its torch, for one."""
+        asked = self._dockerfile(image).asked(image.target(self.accelerator))
+        return {name: parent for name, parent in image.parents.items() if name in asked}
+
     def _arguments(self, image: imagetable.Image) -> dict[str, str]:
         """Build arguments of an image; the parents' references carry their keys."""
-        found = {argument: self.reference(parent) for argument, parent in image.parents.items()}
+        parents = self._parents(image)
+        found = {argument: self.reference(parent) for argument, parent in parents.items()}
         if image.folder == "base":
             found["BASE_IMAGE"] = self.base_image
         if image.name == "torch":
@@ -215,14 +223,16 @@ class Workshop:
         return self.root / "images" / image.folder
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Let one process build at a time: the second finds what the first has built."""
-        self.cache.folder.mkdir(parents=True, exist_ok=True)
-        with (self.cache.folder / ".images.lock").open("a") as handle:
+    def _locked(self, name: str) -> Iterator[None]:
+        """Let one process build an image; others build other images meanwhile."""
+        folder = self.cache.folder / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"image-{name}.lock").open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def _check_room(self) -> None:
+        self.cache.folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.cache.folder).free
         if free < FREE_BYTES:
             raise errors.HostUnfit(
