@@ -20,6 +20,24 @@ from fairlead_cluster import images, registry, release, settings, up
 
 Manifest = dict[str, Any]
 POLL_SECONDS = 0.5
+MAKE_BASE = """
+import pathlib, sys
+from tokenizers import Tokenizer, models, pre_tokenizers, decoders
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+target = pathlib.Path(sys.argv[1])
+letters = [chr(code) for code in range(32, 127)]
+words = {token: index for index, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", *letters])}
+plain = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+plain.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+plain.decoder = decoders.Fuse()
+tokenizer = PreTrainedTokenizerFast(
+    tokenizer_object=plain, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+config = LlamaConfig(vocab_size=len(words), hidden_size=64, intermediate_size=128,
+    num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, head_dim=32,
+    max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+LlamaForCausalLM(config).save_pretrained(target)
+tokenizer.save_pretrained(target)
+"""
 
 
 class Kube:
@@ -161,6 +179,52 @@ def module_kube(installed: Installed) -> Iterator[Kube]:
     fresh = _new_namespace(installed, f"e2e-{os.getpid()}-{next(_numbers)}")
     yield fresh
     fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def base(module_kube: Kube, installed: Installed) -> str:
+    """A random model in the claim, made by a Job in the trainer's image."""
+    restricted = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "make",
+                "image": installed.images["trainer"],
+                "command": ["python", "-c", MAKE_BASE, "/storage/base"],
+                "env": [{"name": "HOME", "value": "/tmp"}],
+                "securityContext": restricted,
+                "volumeMounts": [
+                    {"name": "storage", "mountPath": "/storage"},
+                    {"name": "tmp", "mountPath": "/tmp"},
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "storage", "persistentVolumeClaim": {"claimName": "storage"}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    }
+    module_kube.apply(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "make-base"},
+            "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+        }
+    )
+    module_kube.wait_for("job", "make-base", "Complete")
+    return "pvc://storage/base"
 
 
 def _new_namespace(installed: Installed, name: str) -> Kube:
