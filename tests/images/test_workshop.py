@@ -11,6 +11,7 @@ import pytest
 
 from fairlead_cluster import (
     errors,
+    imagebase,
     imageengine,
     images,
     imagetable,
