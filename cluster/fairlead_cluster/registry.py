@@ -12,10 +12,11 @@ import os
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead_cluster import cgroups, network, processes, programs, ranges
+from fairlead_cluster import cgroups, host, network, processes, programs, ranges, state
 
 PORT = 5000
 NODE_NAME = "registry.fairlead.internal"
@@ -112,7 +113,13 @@ class Registry:
 
 def ensure(state_dir: Path, cache: programs.Cache) -> Registry:
     """Start the registry unless it runs; whoever starts it gives it the tags it had."""
+    host.require_root()
     crane = cache.build(["crane"])["crane"]
+    with _locked(state_dir):
+        return _ensure(state_dir, cache, crane)
+
+
+def _ensure(state_dir: Path, cache: programs.Cache, crane: Path) -> Registry:
     network.add_registry_address()
     found = Registry(folder=cache.folder / "registry")
     blobs = found.folder / "blobs"
@@ -137,9 +144,14 @@ def ensure(state_dir: Path, cache: programs.Cache) -> Registry:
 def stop(state_dir: Path) -> None:
     """Stop the registry and take its address away; images stay in the cache."""
     group = cgroups.of(_CGROUP)
-    group.remove()
-    (_supervisor(state_dir, group).pids / "registry.json").unlink(missing_ok=True)
-    network.remove_registry_address()
+    with _locked(state_dir):
+        group.remove()
+        (_supervisor(state_dir, group).pids / "registry.json").unlink(missing_ok=True)
+        network.remove_registry_address()
+
+
+def _locked(state_dir: Path) -> AbstractContextManager[None]:
+    return state.lock(state_dir, ".registry", "  … another process starts or stops the registry")
 
 
 def _supervisor(state_dir: Path, group: cgroups.Cgroup) -> processes.Supervisor:

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fairlead_cluster import down, errors, imageverbs, pins, programs, status, up
+from fairlead_cluster import down, errors, imageverbs, loading, pins, programs, status, up
 from fairlead_cluster.settings import Settings
 
 Arguments = argparse.Namespace
@@ -129,6 +129,18 @@ def _build(settings: Settings, given: Arguments) -> int:
     return 0
 
 
+def _load_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "image", metavar="IMAGE", help="of docker, podman or buildah, or the path of an archive"
+    )
+    parser.add_argument("--as", dest="as_name", metavar="NAME:TAG", help="what to call it")
+
+
+def _load(settings: Settings, given: Arguments) -> int:
+    print(loading.load(settings, given.image, given.as_name))
+    return 0
+
+
 def _no_arguments(_: argparse.ArgumentParser) -> None:
     return
 
@@ -139,6 +151,7 @@ VERBS = (
     Verb("status", "say what runs; exit status 1 unless all of it does", _no_arguments, _status),
     Verb("kubeconfig", "print the path of the kubeconfig file", _no_arguments, _kubeconfig),
     Verb("logs", "print the log of one component", _logs_arguments, _logs),
+    Verb("load", "give a local image to the cluster; prints its name", _load_arguments, _load),
     Verb("build", "build the pinned programs into the cache", _build_arguments, _build),
     Verb("images", "build, push, list or prune images", imageverbs.add_arguments, imageverbs.run),
 )
