@@ -1,0 +1,105 @@
+"""Where the demo runs: a cluster with this tree's images, and the tools that reach it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from fairlead_cluster import commands, errors, images, programs, progress, registry, release, up
+from fairlead_cluster.settings import Settings
+
+ROOT = images.ROOT
+
+
+@dataclass(frozen=True)
+class Place:
+    """One cluster; made by `embedded` or `foreign`."""
+
+    kubectl: Path
+    helm: Path
+    kubeconfig: Path | None
+    """None: what KUBECONFIG or ~/.kube/config says."""
+    context: str | None
+    """None: the kubeconfig's current one."""
+
+    @property
+    def release(self) -> release.Release:
+        """The chart in this cluster."""
+        return release.Release(self.helm, self.kubeconfig, self.context)
+
+    def run(self, *arguments: str, what: str, stdin: str | None = None) -> str:
+        """Run kubectl and return what it prints.
+
+        Raises:
+            CommandFailed: With kubectl's last lines.
+        """
+        way_out = "see what it says, then run `make demo` again: it goes on from here"
+        words: list[str | Path] = [self.kubectl, *self._flags(), *arguments]
+        return commands.run(words, what=what, way_out=way_out, stdin=stdin)
+
+    def follow(self, target: str, namespace: str, timeout: str) -> None:
+        """Wait for a resource as a user does; its lines are shown.
+
+        Raises:
+            CommandFailed: When it failed; why was shown.
+        """
+        context = ["--context", self.context] if self.context else []
+        words = ["wait", target, "-n", namespace, "--timeout", timeout, *context]
+        progress.say(f"    $ fairlead {' '.join(words)}")
+        environment = dict(os.environ)
+        if self.kubeconfig:
+            environment["KUBECONFIG"] = str(self.kubeconfig)
+        command = [sys.executable, "-m", "fairlead_cli", *words]
+        with subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, text=True, bufsize=1
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                progress.say(f"    {line.rstrip()}")
+        if process.returncode:
+            raise errors.CommandFailed(
+                f"{target} did not come to its end (exit status {process.returncode})",
+                f"see above and `kubectl -n {namespace} describe {target}`",
+            )
+
+    def _flags(self) -> list[str]:
+        flags = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
+        return flags + ([f"--context={self.context}"] if self.context else [])
+
+
+def open_place(settings: Settings) -> Place:
+    """Bring up the embedded cluster, or take FAIRLEAD_CONTEXT.
+
+    Raises:
+        ClusterError: When there is no cluster to work in.
+    """
+    if settings.context is None:
+        opened = up.up(settings, up.Wanted())
+        return Place(
+            opened.cache.path("kubectl"), opened.cache.path("helm"), opened.where.kubeconfig, None
+        )
+    if settings.registry is None:
+        raise errors.ClusterError(
+            f"FAIRLEAD_CONTEXT is {settings.context!r}, but FAIRLEAD_REGISTRY is not set",
+            "set it to a registry that you may push to and that the cluster pulls from",
+        )
+    built = programs.open_cache(settings.cache_dir).build(["kubectl", "helm"])
+    return Place(built["kubectl"], built["helm"], None, settings.context)
+
+
+def push_images(settings: Settings) -> dict[str, str]:
+    """Build and push what is missing; image name to the reference that nodes pull.
+
+    Raises:
+        ClusterError: When a build or a push fails.
+    """
+    workshop = images.open_workshop(settings.cache_dir, images.Options())
+    if settings.context is not None and settings.registry is not None:
+        return workshop.push(release.RELEASED, settings.registry)
+    own = registry.ensure(settings.state_dir, workshop.cache)
+    pushed = workshop.push(release.RELEASED, own)
+    own.keep()
+    return pushed

@@ -1,0 +1,151 @@
+"""The demo from beginning to end: a cluster, the chart, a base, a training, two models, answers.
+
+Each part looks at what is there and does what is missing, so a demo that was interrupted is run
+again; the training alone is made anew each time.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from fairlead_cluster import errors, progress
+from fairlead_cluster.demo import exam, example, place, report
+from fairlead_cluster.demo.parts import Parts
+from fairlead_cluster.settings import Settings
+
+NUM_SHOWN = 12
+_MAX_SEED = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the user may choose."""
+
+    seed: int
+    """Held-out questions are drawn from it."""
+    num_questions: int = 100
+
+
+def fresh_seed() -> int:
+    """A seed that nobody knew before: the clock."""
+    return time.time_ns() // 1_000_000 % _MAX_SEED
+
+
+def tell(settings: Settings, chosen: Chosen) -> None:
+    """Run the whole demo.
+
+    Raises:
+        ClusterError: One clear line with the way out; the next run goes on from here.
+    """
+    parts = Parts(total=7)
+    progress.say("Fairlead's demo: a dataset becomes a served model on a real Kubernetes.")
+    with parts.part("a cluster", 20, "25 min: everything is compiled from source"):
+        where = place.open_place(settings)
+    with parts.part("the images", 10, "20 min"):
+        references = place.push_images(settings)
+    with parts.part("the chart: operator, CRDs, gateway", 25):
+        where.release.install(references)
+    with parts.part("storage, dataset and a small base model that knows dates", 25, "2 min"):
+        make_base(where, references)
+    with parts.part("the FineTuneJob: teach it amounts", 200):
+        train(where)
+    with parts.part("two ModelServices: the base and the fine-tuned model", 110):
+        serve(where)
+    with parts.part(f"{chosen.num_questions} held-out questions over HTTP", 20):
+        ask(where, chosen)
+    progress.say("\nHow long it took:")
+    progress.say("\n".join(report.times(parts.seconds)))
+    progress.say(_what_next(where))
+
+
+def make_base(where: place.Place, references: dict[str, str]) -> None:
+    """Make namespace, claim, dataset and base; what lies in the claim already is kept."""
+    raise NotImplementedError
+
+
+def train(where: place.Place) -> None:
+    """Train anew: storage is kept, the job of the last run goes."""
+    delete(where, "modelservice", example.TUNED_SERVICE)
+    delete(where, "finetunejob", example.FINE_TUNE_JOB)
+    apply(where, "finetunejob.yaml")
+    where.follow(f"finetunejob/{example.FINE_TUNE_JOB}", example.NAMESPACE, "40m")
+
+
+def serve(where: place.Place) -> None:
+    """Serve both models and wait until they answer."""
+    apply(where, "modelservices.yaml")
+    for name in (example.BASE_SERVICE, example.TUNED_SERVICE):
+        where.follow(f"modelservice/{name}", example.NAMESPACE, "20m")
+
+
+def ask(where: place.Place, chosen: Chosen) -> None:
+    """Ask both models what neither has seen, and print answers and scores."""
+    progress.say(
+        f"    questions drawn from seed {chosen.seed}; again: make demo SEED={chosen.seed}"
+    )
+    questions = example.held_out(chosen.seed, chosen.num_questions)
+    answers = {}
+    for name in (example.BASE_SERVICE, example.TUNED_SERVICE):
+        examinee = exam.Examinee(name, url_of(where, name), gateway_of(where))
+        exam.wait_until_answering(examinee, questions.questions[0])
+        answers[name] = exam.ask_all(examinee, questions.questions, example.MAX_TOKENS)
+    base, tuned = answers.values()
+    columns = zip(questions.questions, questions.right, base, tuned, strict=True)
+    shown = [report.Answered(*row) for row in columns][:NUM_SHOWN]
+    progress.say("\n" + "\n".join(report.table(shown)))
+    progress.say(f"\n    base model:  {report.score(base, questions.right)}")
+    progress.say(f"    fine-tuned:  {report.score(tuned, questions.right)}")
+
+
+def url_of(where: place.Place, service: str) -> str:
+    """Where a ModelService says that it answers."""
+    path = "jsonpath={.status.url}"
+    words = ("-n", example.NAMESPACE, "get", "modelservice", service, "-o", path)
+    return where.run(*words, what=f"read modelservice/{service}").strip()
+
+
+def gateway_of(where: place.Place) -> str:
+    """Address of the gateway that the chart made.
+
+    Raises:
+        ClusterError: When it has none yet.
+    """
+    release = where.release
+    path = "jsonpath={.status.addresses[0].value}"
+    words = ("-n", release.namespace, "get", "gateway", release.name, "-o", path)
+    address = where.run(*words, what="read the gateway").strip()
+    if not address:
+        raise errors.ClusterError(
+            f"gateway {release.namespace}/{release.name} has no address",
+            f"see `kubectl -n {release.namespace} describe gateway {release.name}`",
+        )
+    return f"http://{address}"
+
+
+def apply(where: place.Place, file: str) -> None:
+    """Apply a manifest of the example, as the user would."""
+    path = example.FOLDER / file
+    progress.say(f"    $ kubectl apply -f {path.relative_to(place.ROOT)}")
+    said = where.run("apply", "-n", example.NAMESPACE, "-f", str(path), what=f"apply {file}")
+    progress.say("\n".join(f"    {line}" for line in said.splitlines()))
+
+
+def delete(where: place.Place, kind: str, name: str) -> None:
+    """Delete what the last run left, and wait until it is gone."""
+    words = ("-n", example.NAMESPACE, "delete", kind, name, "--ignore-not-found")
+    if said := where.run(*words, what=f"delete {kind}/{name}").strip():
+        progress.say(f"    {said}")
+
+
+def _what_next(where: place.Place) -> str:
+    folder = example.FOLDER.relative_to(place.ROOT)
+    setting = f"export KUBECONFIG={where.kubeconfig}\n  " if where.kubeconfig else ""
+    return f"""
+What to try next:
+  {setting}kubectl get fairlead -n {example.NAMESPACE}
+  kubectl describe finetunejob {example.FINE_TUNE_JOB} -n {example.NAMESPACE}
+  .venv/bin/fairlead ask modelservice/{example.TUNED_SERVICE} -n {example.NAMESPACE} \\
+      --gateway {gateway_of(where)} "We need 3.5 kilos of rice."
+  change {folder}/finetunejob.yaml (tuning: {{type: LoRA}}, numNodes: 2) and run `make demo` again
+  make down   removes every trace of the cluster"""
