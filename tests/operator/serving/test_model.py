@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairlead_api.modelservice import PinnedModel
 from fairlead_operator.plan import Observed
 from fairlead_operator.serving import model
 
@@ -13,8 +14,8 @@ def pin(name="teach", uid="job-uid"):
     return {"uri": "pvc://models/pinned", "fineTuneJob": name, "fineTuneJobUid": uid}
 
 
-def resolve(service, job=None, claims=CLAIMS):
-    return model.resolve(service, Observed(claims=claims, fine_tune_job=job))
+def resolve(service, job=None, claims=CLAIMS, pins=()):
+    return model.resolve(service, Observed(claims=claims, fine_tune_job=job), pins)
 
 
 def test_uri_is_used_as_it_is(make_service):
@@ -88,6 +89,16 @@ def test_same_job_is_not_pinned_again(make_service, make_job):
 def test_pin_of_another_job_counts_for_nothing(make_service):
     service = make_service(status={"model": pin(name="other")}, **REF)
     assert resolve(service).reason == "FineTuneJobNotFound"
+
+
+def test_pin_of_an_older_revision_is_found_again(make_service):
+    older = [
+        PinnedModel(uri="pvc://models/other"),
+        PinnedModel(uri="pvc://models/newer", fine_tune_job="teach"),
+        PinnedModel(uri="pvc://models/older", fine_tune_job="teach"),
+    ]
+    service = make_service(status={"model": {"uri": "pvc://models/other"}}, **REF)
+    assert resolve(service, pins=older).model.uri == "pvc://models/newer"
 
 
 def test_pinned_model_needs_its_claim_too(make_service):

@@ -151,6 +151,25 @@ def test_unfinished_next_job_leaves_the_pin_for_the_way_back(make_world, make_jo
     assert world.running() == {stable}
 
 
+def test_way_back_to_a_deleted_job_leads_over_its_revision(make_world, make_job):
+    world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
+    world.job = make_job()
+    world.step()
+    world.make_ready()
+    world.settle()
+    first = world.status["stable"]
+    world.edit(model={"uri": "pvc://models/base"})
+    world.job = None
+    world.step()
+    world.make_ready()
+    world.settle()
+    assert world.status["stable"] != first
+    world.edit(model={"fineTuneJobRef": {"name": "teach"}})
+    world.step()
+    assert world.status["candidate"] == first
+    assert world.status["model"]["fineTuneJobUid"] == "job-uid"
+
+
 def test_lost_claim_is_told_while_the_pods_still_serve(served):
     served.claims = {"models": None}
     served.settle()

@@ -4,6 +4,7 @@ Once pinned, nothing that happens to the job changes what is served; only anothe
 one of the same name that was created and completed anew.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fairlead_api import conditions, uris
@@ -22,9 +23,15 @@ class Resolution:
     message: str = ""
 
 
-def resolve(service: ModelService, observed: Observed) -> Resolution:
-    """Find the model that the spec asks for."""
-    found = _find(service, observed.fine_tune_job)
+def resolve(
+    service: ModelService, observed: Observed, pins: Iterable[PinnedModel] = ()
+) -> Resolution:
+    """Find the model that the spec asks for.
+
+    ``pins`` are those of older revisions, newest first; the status' own comes before them.
+    """
+    newest = [service.status.model] if service.status.model else []
+    found = _find(service, observed.fine_tune_job, [*newest, *pins])
     if found.model is None:
         return found
     claim = uris.parse(found.model.uri).claim
@@ -38,15 +45,13 @@ def resolve(service: ModelService, observed: Observed) -> Resolution:
     return found
 
 
-def _find(service: ModelService, job: Manifest | None) -> Resolution:
+def _find(service: ModelService, job: Manifest | None, pins: list[PinnedModel]) -> Resolution:
     spec = service.spec.model
     if spec.uri is not None:
         return Resolution(PinnedModel(uri=spec.uri), message=spec.uri)
     assert spec.fine_tune_job_ref is not None  # the CRD: exactly one of both
     name = spec.fine_tune_job_ref.name
-    pinned = service.status.model
-    if pinned is None or pinned.fine_tune_job != name:
-        pinned = None
+    pinned = next((pin for pin in pins if pin.fine_tune_job == name), None)
     newest = _of_job(name, None if job is None else FineTuneJob.read(job))
     if newest.model is not None and (
         pinned is None or pinned.fine_tune_job_uid != newest.model.fine_tune_job_uid

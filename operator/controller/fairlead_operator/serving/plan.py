@@ -46,7 +46,8 @@ def plan(service: ModelService, observed: Observed, now: datetime, options: Opti
         children.revision_of(found): deployment.health(found, service.spec.replicas)
         for found in observed.deployments
     }
-    resolution = model.resolve(service, observed)
+    newest_first = sorted(known.values(), key=lambda found: -found.number)
+    resolution = model.resolve(service, observed, [found.model for found in newest_first])
     wanted, refusal = _wanted(service, resolution, known, options)
     rollout = rollouts.decide(service, wanted, known.values(), health, now)
     if wanted is not None:

@@ -30,6 +30,8 @@ class Revision:
     template: Manifest = field(repr=False)
     inputs: str
     """Hash of what was asked for when the template was rendered."""
+    model: PinnedModel
+    """What it serves: kept here, the pin outlives the job and later changes of the spec."""
     number: int
     """Order of creation."""
     uid: str = ""
@@ -55,7 +57,7 @@ def wanted(
         if revision.name == name:
             return revision
     number = newest_first[0].number + 1 if newest_first else 1
-    return Revision(name, template, asked, number)
+    return Revision(name, template, asked, model, number)
 
 
 def inputs(service: ModelService, model: PinnedModel) -> str:
@@ -95,7 +97,7 @@ def controller_revision(service: ModelService, revision: Revision) -> Manifest:
         "kind": "ControllerRevision",
         "metadata": metadata,
         "revision": revision.number,
-        "data": {"template": revision.template},
+        "data": {"template": revision.template, "model": revision.model.as_object()},
     }
 
 
@@ -106,6 +108,7 @@ def read(manifest: Manifest) -> Revision:
         name=children.revision_of(manifest),
         template=manifest["data"]["template"],
         inputs=metadata.get("annotations", {}).get(names.ANNOTATION_INPUTS, ""),
+        model=PinnedModel.model_validate(manifest["data"]["model"]),
         number=manifest["revision"],
         uid=metadata["uid"],
     )
