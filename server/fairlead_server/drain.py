@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fairlead_api import names
 from fairlead_api.servefile import ServeFile
@@ -24,6 +24,10 @@ _REQUEST_SECONDS: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
+class DrainUnknown(Exception):
+    """The server's answer says nothing of its drain."""
+
+
 @dataclass(frozen=True)
 class Drained:
     """What the middleware says of its drain."""
@@ -32,25 +36,29 @@ class Drained:
     done: bool
 
     @classmethod
-    def read(cls, body: dict[str, Any]) -> "Drained":
-        """Read the middleware's answer."""
-        return cls(in_flight=int(body["inFlight"]), done=bool(body["done"]))
+    def read(cls, content: bytes) -> "Drained":
+        """Read the middleware's answer; raises DrainUnknown."""
+        try:
+            body = json.loads(content)
+            return cls(in_flight=int(body["inFlight"]), done=bool(body["done"]))
+        except (ValueError, LookupError, TypeError) as error:
+            raise DrainUnknown(f"{content[:200]!r} is no answer to a drain") from error
 
-    def as_object(self) -> dict[str, Any]:
+    def as_object(self) -> dict[str, int | bool]:
         """The answer as the middleware sends it."""
         return {"inFlight": self.in_flight, "done": self.done}
 
 
 def ask(port: int) -> Drained:
-    """Begin the drain, or ask how far it is; raises OSError where no server listens."""
+    """Begin the drain, or ask how far it is; raises OSError, DrainUnknown or HTTPException."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_REQUEST_SECONDS)
     try:
         connection.request("POST", PATH_DRAIN)
         reply = connection.getresponse()
         body = reply.read()
         if reply.status != 200:
-            raise OSError(f"{PATH_DRAIN} answered {reply.status}: {body[:200]!r}")
-        return Drained.read(json.loads(body))
+            raise DrainUnknown(f"{PATH_DRAIN} answered {reply.status}: {body[:200]!r}")
+        return Drained.read(body)
     finally:
         connection.close()
 
@@ -69,7 +77,7 @@ def run(
         except ConnectionRefusedError:
             logger.info("no server listens: nothing to drain")
             return 0
-        except OSError as error:
+        except (OSError, DrainUnknown, http.client.HTTPException) as error:
             drained = None
             logger.warning("cannot ask the server how far it is: %s", error)
         if drained is not None and drained.done:
