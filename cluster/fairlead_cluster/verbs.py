@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairlead_cluster import down, errors, imageverbs, loading, pins, programs, status, up
+from fairlead_cluster.demo import verb as demo
 from fairlead_cluster.settings import Settings
 
 Arguments = argparse.Namespace
@@ -154,4 +155,5 @@ VERBS = (
     Verb("load", "give a local image to the cluster; prints its name", _load_arguments, _load),
     Verb("build", "build the pinned programs into the cache", _build_arguments, _build),
     Verb("images", "build, push, list or prune images", imageverbs.add_arguments, imageverbs.run),
+    Verb("demo", "train a model, serve it and ask it questions", demo.add_arguments, demo.run),
 )

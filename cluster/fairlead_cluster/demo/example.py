@@ -12,9 +12,11 @@ from fairlead_cluster import errors, images
 
 FOLDER = images.ROOT / "examples" / "01-units"
 NAMESPACE = "units"
+IMAGE_NAME = "fairlead-trainer"
+"""What stands in the manifests for the trainer's image."""
 BASE_JOB = "make-base"
 FINE_TUNE_JOB = "units"
-BASE_SERVICE = "dates"
+BASE_SERVICE = "base"
 TUNED_SERVICE = "units"
 MAX_TOKENS = 24
 """More than the longest right answer has."""
@@ -24,7 +26,7 @@ MAX_TOKENS = 24
 class HeldOut:
     """Questions that the training data doesn't hold, with the only right answers."""
 
-    questions: tuple[str, ...]
+    texts: tuple[str, ...]
     right: tuple[str, ...]
 
 

@@ -49,21 +49,35 @@ class Place:
         context = ["--context", self.context] if self.context else []
         words = ["wait", target, "-n", namespace, "--timeout", timeout, *context]
         progress.say(f"    $ fairlead {' '.join(words)}")
+        status = self._show([sys.executable, "-m", "fairlead_cli", *words])
+        if status:
+            raise errors.CommandFailed(
+                f"{target} did not come to its end (exit status {status})",
+                f"see above and `kubectl -n {namespace} describe {target}`",
+            )
+
+    def show_logs(self, job: str, namespace: str) -> None:
+        """Show what a Job's pod prints, from its start to its end; best effort."""
+        words = ["logs", "--follow", f"job/{job}", "-n", namespace, "--pod-running-timeout=10m"]
+        self._show([str(self.kubectl), *self._flags(), *words])
+
+    def _show(self, command: list[str]) -> int:
+        """Run a program, show its lines as they come, and return its exit status."""
         environment = dict(os.environ)
         if self.kubeconfig:
             environment["KUBECONFIG"] = str(self.kubeconfig)
-        command = [sys.executable, "-m", "fairlead_cli", *words]
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, text=True, bufsize=1
+            command,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            bufsize=1,
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 progress.say(f"    {line.rstrip()}")
-        if process.returncode:
-            raise errors.CommandFailed(
-                f"{target} did not come to its end (exit status {process.returncode})",
-                f"see above and `kubectl -n {namespace} describe {target}`",
-            )
+        return process.returncode
 
     def _flags(self) -> list[str]:
         flags = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []

@@ -7,6 +7,7 @@ again; the training alone is made anew each time.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fairlead_cluster import errors, progress
@@ -15,6 +16,8 @@ from fairlead_cluster.demo.parts import Parts
 from fairlead_cluster.settings import Settings
 
 NUM_SHOWN = 12
+FOLDER = example.FOLDER.relative_to(place.ROOT)
+_PAUSE_SECONDS = 1.0
 _MAX_SEED = 1_000_000_000
 
 
@@ -53,15 +56,37 @@ def tell(settings: Settings, chosen: Chosen) -> None:
     with parts.part("two ModelServices: the base and the fine-tuned model", 110):
         serve(where)
     with parts.part(f"{chosen.num_questions} held-out questions over HTTP", 20):
-        ask(where, chosen)
+        result = ask(where, chosen)
+    show(result, chosen.seed)
     progress.say("\nHow long it took:")
     progress.say("\n".join(report.times(parts.seconds)))
     progress.say(_what_next(where))
 
 
-def make_base(where: place.Place, references: dict[str, str]) -> None:
-    """Make namespace, claim, dataset and base; what lies in the claim already is kept."""
-    raise NotImplementedError
+def make_base(where: place.Place, references: Mapping[str, str]) -> None:
+    """Make namespace, claim, dataset and base; what lies in the claim already is kept.
+
+    Raises:
+        ClusterError: When the Job that makes them fails.
+    """
+    progress.say(f"    $ kubectl apply -k {FOLDER}   (with the trainer's image)")
+    rendered = where.run("kustomize", str(example.FOLDER), what="read the example")
+    manifests = rendered.replace(
+        f"image: {example.IMAGE_NAME}\n", f"image: {references['trainer']}\n"
+    )
+    # A Job's template can't be changed; the one of another image, or that failed, goes first.
+    delete(where, "job", example.BASE_JOB)
+    say_indented(where.run("apply", "-f", "-", stdin=manifests, what="apply the example"))
+    where.show_logs(example.BASE_JOB, example.NAMESPACE)
+    path = "jsonpath={.status.conditions[*].type}"
+    words = ("-n", example.NAMESPACE, "get", "job", example.BASE_JOB, "-o", path)
+    while "Complete" not in (ends := where.run(*words, what="read the Job").split()):
+        if "Failed" in ends:
+            raise errors.ClusterError(
+                f"job/{example.BASE_JOB} failed",
+                f"see above and `kubectl -n {example.NAMESPACE} describe job {example.BASE_JOB}`",
+            )
+        time.sleep(_PAUSE_SECONDS)
 
 
 def train(where: place.Place) -> None:
@@ -79,23 +104,35 @@ def serve(where: place.Place) -> None:
         where.follow(f"modelservice/{name}", example.NAMESPACE, "20m")
 
 
-def ask(where: place.Place, chosen: Chosen) -> None:
-    """Ask both models what neither has seen, and print answers and scores."""
-    progress.say(
-        f"    questions drawn from seed {chosen.seed}; again: make demo SEED={chosen.seed}"
-    )
+@dataclass(frozen=True)
+class Result:
+    """What both models answered."""
+
+    questions: example.HeldOut
+    base: list[str]
+    tuned: list[str]
+
+
+def ask(where: place.Place, chosen: Chosen) -> Result:
+    """Ask both models what neither has seen."""
     questions = example.held_out(chosen.seed, chosen.num_questions)
-    answers = {}
+    answers = []
     for name in (example.BASE_SERVICE, example.TUNED_SERVICE):
         examinee = exam.Examinee(name, url_of(where, name), gateway_of(where))
-        exam.wait_until_answering(examinee, questions.questions[0])
-        answers[name] = exam.ask_all(examinee, questions.questions, example.MAX_TOKENS)
-    base, tuned = answers.values()
-    columns = zip(questions.questions, questions.right, base, tuned, strict=True)
-    shown = [report.Answered(*row) for row in columns][:NUM_SHOWN]
-    progress.say("\n" + "\n".join(report.table(shown)))
-    progress.say(f"\n    base model:  {report.score(base, questions.right)}")
-    progress.say(f"    fine-tuned:  {report.score(tuned, questions.right)}")
+        exam.wait_until_answering(examinee, questions.texts[0])
+        answers.append(exam.ask_all(examinee, questions.texts, example.MAX_TOKENS))
+    return Result(questions, *answers)
+
+
+def show(result: Result, seed: int) -> None:
+    """Print answers and scores."""
+    texts, right = result.questions.texts, result.questions.right
+    columns = zip(texts, right, result.base, result.tuned, strict=True)
+    rows = [report.Answered(*row) for row in columns]
+    progress.say("\n" + "\n".join(report.table(rows[:NUM_SHOWN])))
+    progress.say(f"\n{len(rows)} questions of seed {seed} (again: make demo SEED={seed}):")
+    progress.say(f"  base model  {report.score(result.base, right)}")
+    progress.say(f"  fine-tuned  {report.score(result.tuned, right)}")
 
 
 def url_of(where: place.Place, service: str) -> str:
@@ -125,21 +162,23 @@ def gateway_of(where: place.Place) -> str:
 
 def apply(where: place.Place, file: str) -> None:
     """Apply a manifest of the example, as the user would."""
-    path = example.FOLDER / file
-    progress.say(f"    $ kubectl apply -f {path.relative_to(place.ROOT)}")
-    said = where.run("apply", "-n", example.NAMESPACE, "-f", str(path), what=f"apply {file}")
-    progress.say("\n".join(f"    {line}" for line in said.splitlines()))
+    progress.say(f"    $ kubectl apply -f {FOLDER / file}")
+    say_indented(where.run("apply", "-f", str(example.FOLDER / file), what=f"apply {file}"))
 
 
 def delete(where: place.Place, kind: str, name: str) -> None:
     """Delete what the last run left, and wait until it is gone."""
     words = ("-n", example.NAMESPACE, "delete", kind, name, "--ignore-not-found")
-    if said := where.run(*words, what=f"delete {kind}/{name}").strip():
-        progress.say(f"    {said}")
+    say_indented(where.run(*words, what=f"delete {kind}/{name}"))
+
+
+def say_indented(text: str) -> None:
+    """Show what a program said."""
+    for line in text.splitlines():
+        progress.say(f"    {line}")
 
 
 def _what_next(where: place.Place) -> str:
-    folder = example.FOLDER.relative_to(place.ROOT)
     setting = f"export KUBECONFIG={where.kubeconfig}\n  " if where.kubeconfig else ""
     return f"""
 What to try next:
@@ -147,5 +186,5 @@ What to try next:
   kubectl describe finetunejob {example.FINE_TUNE_JOB} -n {example.NAMESPACE}
   .venv/bin/fairlead ask modelservice/{example.TUNED_SERVICE} -n {example.NAMESPACE} \\
       --gateway {gateway_of(where)} "We need 3.5 kilos of rice."
-  change {folder}/finetunejob.yaml (tuning: {{type: LoRA}}, numNodes: 2) and run `make demo` again
+  change {FOLDER}/finetunejob.yaml (tuning: {{type: LoRA}}, numNodes: 2) and run `make demo` again
   make down   removes every trace of the cluster"""
