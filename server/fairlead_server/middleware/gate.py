@@ -62,7 +62,11 @@ class Gate:
             )
 
     async def _drain(self, scope: Scope, send: Send) -> None:
-        drained = self._traffic.drain(stuck=bool(probes.why_not_live(Engine.of(scope))))
+        try:
+            stuck = bool(probes.why_not_live(Engine.of(scope)))
+        except EngineUnknown:
+            stuck = True  # such a pod never started, so nobody waits for it
+        drained = self._traffic.drain(stuck)
         await replies.send_json(send, HTTPStatus.OK, drained.as_object())
 
     async def _probe(self, route: Route, scope: Scope, send: Send) -> None:

@@ -356,6 +356,12 @@ async def test_a_drain_does_not_wait_for_a_stuck_engine(
         app.open.set()
 
 
+async def test_a_drain_does_not_wait_for_an_engine_that_never_was(gate, client, app):
+    del app.state.engine_client
+    async with client(gate(), peer="127.0.0.1") as inside:
+        assert (await inside.post(PATH_DRAIN)).json() == {"inFlight": 0, "done": True}
+
+
 async def test_a_client_that_leaves_while_sending_frees_its_place(gate, app):
     messages = [
         {"type": "http.request", "body": b"{", "more_body": True},
