@@ -1,0 +1,389 @@
+"""The embedded cluster for real: node, pods, walls, neighbours, crashes, and nothing left."""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fairlead_cluster import (
+    cgroups,
+    down,
+    errors,
+    node,
+    processes,
+    programs,
+    ranges,
+    registry,
+    settings,
+    simulated,
+    state,
+    status,
+    up,
+)
+
+pytestmark = pytest.mark.cluster
+
+PATIENCE_SECONDS = 120
+CONTROL_PLANE = up.Wanted(control_plane_only=True)
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def settings_like(name):
+    return dataclasses.replace(settings.load(), name=name, slot=None)
+
+
+def until(condition):
+    assert processes.wait(condition, PATIENCE_SECONDS), "the condition did not come true in time"
+
+
+def pod_status(server, name):
+    found = server.get(f"/api/v1/namespaces/default/pods/{name}") or {}
+    return found.get("status", {})
+
+
+@pytest.fixture(scope="module")
+def pod(with_node):
+    """A running pod as Fairlead's own: restricted, with the runtime's seccomp profile."""
+    tag = with_node.cache.key(node.PAUSE)
+    body = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "one"},
+        "spec": {
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 65532,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [
+                {
+                    "name": "pause",
+                    "image": f"{registry.NODE_NAME}/{node.PAUSE}:{tag}",
+                    "securityContext": RESTRICTED,
+                    "resources": {"limits": {"memory": "50Mi", "cpu": "100m"}},
+                }
+            ],
+        },
+    }
+    with_node.server.create("/api/v1/namespaces/default/pods", body)
+    until(lambda: pod_status(with_node.server, "one").get("phase") == "Running")
+    return pod_status(with_node.server, "one")
+
+
+def pod_process(opened, number=0):
+    """Pid of a container's process, found by the executable inside its own root."""
+    found = [
+        pid
+        for pid in sorted(opened.cgroup.processes())
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/pause")
+    ]
+    return found[number]
+
+
+def test_the_node_is_ready_and_the_simulated_ones_are_told_apart(with_node):
+    lines, is_whole = status.report(with_node, state.read(with_node.where.state_file))
+    assert is_whole, lines
+    text = "\n".join(lines)
+    assert "node fl-test-node-node" in text
+    assert "2 of 2 Ready" in text
+    assert "not running" not in text
+
+
+def test_a_second_up_of_a_running_cluster_starts_nothing_and_is_quick(with_node):
+    before = {file.name: file.read_text() for file in with_node.where.pids.glob("*.json")}
+    began = time.monotonic()
+    record = state.read(with_node.where.state_file)
+    chosen = settings_like(record.name)
+    up.up(chosen, up.Wanted(with_addons=False))
+    assert time.monotonic() - began < 20
+    assert {file.name: file.read_text() for file in with_node.where.pids.glob("*.json")} == before
+    assert state.read(with_node.where.state_file) == record
+
+
+def test_a_restricted_pod_runs_under_the_seccomp_profile_of_the_runtime(with_node, pod):
+    assert pod["containerStatuses"][0]["ready"]
+    words = Path(f"/proc/{pod_process(with_node, -1)}/status").read_text().splitlines()
+    facts = dict(line.split(":\t", 1) for line in words if ":\t" in line)
+    assert facts["Seccomp"].strip() == "2"
+    assert facts["CapEff"].strip() == "0" * 16
+
+
+def test_pods_reach_the_api_by_its_cluster_ip_and_the_host_reaches_pods(with_node, pod):
+    address = str(with_node.addresses.api_service)
+    assert connect_from(f"/proc/{pod_process(with_node)}/ns/net", address, 443) == 0
+    # A pod's address answers from the host: refused, since nothing listens there.
+    assert connect_from("/proc/self/ns/net", pod["podIP"], 9) == errno.ECONNREFUSED
+
+
+CONNECT = """
+import socket, sys
+with socket.socket() as s:
+    s.settimeout(60)
+    print(s.connect_ex((sys.argv[1], int(sys.argv[2]))))
+"""
+
+
+def connect_from(namespace, address, port):
+    """Try a connection in a network namespace and return its errno."""
+    command = ["nsenter", f"--net={namespace}", sys.executable, "-c", CONNECT]
+    done = subprocess.run(
+        [*command, address, str(port)], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "198.51.100.7", "8.8.8.8"])
+def test_no_packet_leaves_the_cluster(with_node, pod, address):
+    for namespace in (with_node.where.namespace_file, f"/proc/{pod_process(with_node)}/ns/net"):
+        began = time.monotonic()
+        assert connect_from(namespace, address, 80) in (errno.ENETUNREACH, errno.EHOSTUNREACH)
+        assert time.monotonic() - began < 30, "refused at once, not by a timeout"
+
+
+def test_the_namespace_has_no_route_but_its_own(with_node):
+    said = subprocess.run(
+        ["ip", "-n", with_node.where.kernel_name, "-json", "route", "show", "table", "main"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    routes = {route["dst"] for route in json.loads(said.stdout)}
+    assert "default" not in routes
+    wire = f"{with_node.addresses.machine[252]}/30"
+    assert routes - {wire, str(ranges.REGISTRY_ADDRESS)} == {
+        node.pod_range(with_node.server.get(f"/api/v1/nodes/{with_node.where.node_name}"))
+    }
+
+
+def test_the_host_has_no_firewall_rule_of_ours(with_node):
+    assert "KUBE-" not in iptables_save()
+    inside = ["nsenter", f"--net={with_node.where.namespace_file}", "iptables-save"]
+    assert "KUBE-" in subprocess.run(inside, capture_output=True, text=True, check=True).stdout
+
+
+def test_requests_are_in_the_audit_log_with_who_made_them(with_node):
+    with_node.server.get("/api/v1/namespaces/default/configmaps/no-such")
+
+    def is_logged():
+        lines = with_node.where.audit_log.read_text().splitlines()
+        events = [json.loads(line) for line in lines if line.endswith("}")]
+        return any(
+            event["user"]["username"] == "fairlead-admin"
+            and event["objectRef"].get("name") == "no-such"
+            and event["verb"] == "get"
+            for event in events
+            if "objectRef" in event
+        )
+
+    until(is_logged)
+
+
+def test_simulated_pods_run_on_simulated_nodes_only(with_node):
+    spec = {
+        "nodeSelector": {"type": "kwok"},
+        "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}],
+        "containers": [
+            {
+                "name": "trainer",
+                "image": "any",
+                "resources": {"limits": {"nvidia.com/gpu": "8"}},
+            }
+        ],
+    }
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gpu"}, "spec": spec}
+    with_node.server.create("/api/v1/namespaces/default/pods", body)
+    until(lambda: pod_status(with_node.server, "gpu").get("phase") == "Running")
+    found = with_node.server.get("/api/v1/namespaces/default/pods/gpu")
+    assert found["spec"]["nodeName"].startswith(simulated.PREFIX)
+
+
+def test_the_number_of_simulated_nodes_is_what_was_asked_for_last(with_node):
+    for count in (3, 1):
+        simulated.ensure(with_node.server, count)
+        listed = with_node.server.get("/api/v1/nodes")["items"]
+        names = {item["metadata"]["name"] for item in listed}
+        assert {name for name in names if name.startswith(simulated.PREFIX)} == set(
+            simulated.names(count)
+        )
+        assert with_node.where.node_name in names
+
+
+def test_a_dead_component_is_named_and_started_again(with_node, capsys):
+    record = state.read(with_node.where.state_file)
+    for name in ("kube-scheduler", "kubelet", "containerd"):
+        os.kill(with_node.supervisor.pid(name), signal.SIGKILL)
+    until(lambda: with_node.supervisor.pid("containerd") is None)
+    lines, is_whole = status.report(with_node, record)
+    assert not is_whole
+    for name in ("kube-scheduler", "kubelet", "containerd"):
+        assert any(name in line and "not running" in line for line in lines)
+    up.up(settings_like(record.name), up.Wanted(with_addons=False))
+    lines, is_whole = status.report(with_node, state.read(with_node.where.state_file))
+    assert is_whole, lines
+    until(lambda: pod_status(with_node.server, "one").get("phase") == "Running")
+
+
+def test_two_clusters_live_side_by_side(with_node, fresh):
+    chosen = fresh("fl-test-other")
+    other = up.up(chosen, CONTROL_PLANE)
+    assert other.addresses.slot != with_node.addresses.slot
+    other.server.create(
+        "/api/v1/namespaces",
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "only-here"}},
+    )
+    assert with_node.server.get("/api/v1/namespaces/only-here") is None
+    down.down(chosen)
+    assert not other.server.is_ready()
+    assert with_node.server.is_ready()
+    assert registry.Registry(with_node.cache.folder / "registry").is_ready(), "still in use"
+
+
+def test_a_range_that_the_host_uses_is_refused_before_anything_starts(fresh):
+    chosen = fresh("fl-test-taken")
+    wanted = ranges.Ranges(15)
+    subprocess.run(["ip", "route", "add", str(wanted.services), "dev", "lo"], check=True)
+    try:
+        with pytest.raises(errors.RangeTaken, match="route on lo"):
+            up.up(dataclasses.replace(chosen, slot=15), CONTROL_PLANE)
+    finally:
+        subprocess.run(["ip", "route", "del", str(wanted.services), "dev", "lo"], check=True)
+    assert traces(chosen.name) == []
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        pytest.param("network namespace", id="after-the-network"),
+        pytest.param("control plane", id="after-the-control-plane"),
+        pytest.param(None, id="at-the-start"),
+    ],
+)
+def test_an_interrupted_up_is_taken_over_by_the_next(fresh, start_up, heard):
+    chosen = fresh("fl-test-broken")
+    where = state.layout_of(chosen.state_dir, chosen.name)
+    process = start_up(chosen.name, "--control-plane-only")
+    if heard is None:
+        until(where.root.exists)
+    else:
+        for line in process.stdout:
+            if heard in line:
+                break
+    process.kill()
+    process.wait()
+    opened = up.up(chosen, CONTROL_PLANE)
+    assert opened.server.is_ready()
+    assert state.read(where.state_file).complete
+    down.down(chosen)
+    assert traces(chosen.name) == []
+
+
+def test_a_broken_record_does_not_keep_a_cluster_from_going(fresh):
+    chosen = fresh("fl-test-broken")
+    opened = up.up(chosen, CONTROL_PLANE)
+    opened.where.state_file.write_text("{")
+    with pytest.raises(errors.ClusterError, match="can't be read"):
+        up.up(chosen, CONTROL_PLANE)
+    down.down(chosen)
+    assert traces(chosen.name) == []
+
+
+@pytest.mark.parametrize("damage", ["whole", "containerd-killed", "pid-files-lost"])
+def test_down_leaves_nothing(fresh, damage):
+    chosen = fresh("fl-test-gone")
+    before = machine()
+    opened = up.up(chosen, up.Wanted(with_addons=False))
+    tag = opened.cache.key(node.PAUSE)
+    container = {"name": "pause", "image": f"{registry.NODE_NAME}/{node.PAUSE}:{tag}"}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}}
+    body["spec"] = {"containers": [container]}
+    opened.server.create("/api/v1/namespaces/default/pods", body)
+    until(lambda: pod_status(opened.server, "one").get("phase") == "Running")
+    assert traces(chosen.name) != []
+    if damage == "containerd-killed":
+        os.kill(opened.supervisor.pid("containerd"), signal.SIGKILL)
+    elif damage == "pid-files-lost":
+        for record in opened.where.pids.iterdir():
+            record.unlink()
+    down.down(chosen)
+    assert traces(chosen.name) == []
+    assert machine() == before
+
+
+def machine():
+    """What a cluster could leave on the machine; other clusters may come and go meanwhile."""
+    links = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True)
+    names = {link["ifname"] for link in json.loads(links.stdout)}
+    logs = Path("/var/log/containers").glob("*")
+    return {
+        "links": {name for name in names if not re.fullmatch(r"fl[0-9a-f]{8}", name)},
+        "cni": {path.name for path in Path("/var/lib/cni").rglob("*") if is_foreign(path.name)},
+        "logs": {path.name for path in logs if is_foreign(str(path.readlink()))},
+        "shims": {path.name for path in Path("/run/containerd").rglob("*")},
+        "firewall": iptables_save().count("\n-A "),
+    }
+
+
+def is_foreign(text):
+    """Tell whether a name is that of no cluster, or of one of these tests."""
+    return "fl-test-" in text or "fairlead" not in text
+
+
+def iptables_save():
+    return subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+
+
+def traces(name):
+    """Everything that carries the name of a cluster."""
+    where = state.layout_of(settings_like(name).state_dir, name)
+    found = [
+        str(path) for path in (where.root, where.sockets, where.namespace_file) if path.exists()
+    ]
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}/" in line]
+    found += [str(folder) for folder in cgroups.of(where.kernel_name).folders() if folder.exists()]
+    links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True, check=True)
+    found += [line for line in links.stdout.splitlines() if where.host_device in line]
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
+            if f"/fairlead/{name}/" in command:
+                found.append(command)
+    return found
+
+
+def test_the_registry_remembers_its_tags(with_node):
+    chosen = settings_like("fl-test-node")
+    tag = with_node.cache.key(node.PAUSE)
+    found = registry.ensure(chosen.state_dir, with_node.cache)
+    assert found.has(node.PAUSE, tag)
+    assert not found.has(node.PAUSE, "no-such-tag")
+    registry.stop(chosen.state_dir)
+    assert not found.is_ready()
+    again = registry.ensure(chosen.state_dir, with_node.cache)
+    assert again.has(node.PAUSE, tag)
+
+
+def test_a_module_with_another_hash_is_refused(with_node):
+    with pytest.raises(errors.BuildFailed, match="pinned is h1:other"):
+        with_node.cache.go.check_sum("github.com/google/go-containerregistry@v0.22.1", "h1:other")
+
+
+def test_folders_of_modules_are_copied_once_and_whole(tmp_path, with_node):
+    cache = programs.Cache(folder=tmp_path, go=with_node.cache.go)
+    copied = cache.module_folder("sigs.k8s.io/kwok", "kustomize/stage")
+    assert (copied / "pod" / "general" / "pod-delete.yaml").is_file()
+    stamp = copied.stat().st_mtime_ns
+    assert cache.module_folder("sigs.k8s.io/kwok", "kustomize/stage") == copied
+    assert copied.stat().st_mtime_ns == stamp

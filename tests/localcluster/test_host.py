@@ -1,0 +1,168 @@
+"""What the machine lacks is one line each, with the way out."""
+
+from pathlib import Path
+
+import pytest
+
+from fairlead_cluster import __main__, cgroups, errors, host, layout, settings, simulated, teardown
+
+
+def test_without_root_the_way_out_is_sudo_or_a_cluster_of_ones_own():
+    with pytest.raises(errors.HostUnfit, match="sudo") as refused:
+        host.require_root(effective_user=1000)
+    assert "FAIRLEAD_CONTEXT" in refused.value.way_out
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing"),
+    [
+        pytest.param({"sh": "dash"}, [], id="there"),
+        pytest.param({"no-such-program": "some-package"}, ["some-package"], id="missing"),
+        pytest.param({"no-a": "one", "no-b": "one", "sh": "dash"}, ["one"], id="named-once"),
+    ],
+)
+def test_missing_packages(wanted, missing):
+    assert host.missing_packages(wanted) == missing
+
+
+def test_without_apt_the_packages_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(errors.HostUnfit, match="missing: runc-of-nowhere") as refused:
+        host.ensure_packages({"no-such-runc": "runc-of-nowhere"})
+    assert "by hand" in refused.value.way_out
+
+
+def test_an_apt_that_fails_names_the_packages(monkeypatch, tmp_path):
+    (tmp_path / "apt-get").write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(errors.CommandFailed, match=r"install runc-of-nowhere .*no network"):
+        host.ensure_packages({"no-such-runc": "runc-of-nowhere"})
+
+
+def test_a_full_disk_is_found_before_anything_starts(tmp_path):
+    host.require_room([(tmp_path / "not" / "made", 1)])
+    with pytest.raises(errors.HostUnfit, match=r"GB free, .* are needed") as refused:
+        host.require_room([(tmp_path, 10**18)])
+    assert "XDG_STATE_HOME" in refused.value.way_out
+
+
+@pytest.mark.parametrize("name", ["", "A", "a_b", "-a", "a-", "a/b", "..", "x" * 41])
+def test_names_that_no_cluster_can_have(name):
+    with pytest.raises(errors.ClusterError, match="can't name a cluster"):
+        settings.check_name(name)
+
+
+@pytest.mark.parametrize(
+    ("environment", "field", "value"),
+    [
+        ({}, "name", "fairlead"),
+        ({"FAIRLEAD_CLUSTER": "mine"}, "name", "mine"),
+        ({"HOME": "/home/a"}, "cache_dir", Path("/home/a/.cache/fairlead")),
+        ({"XDG_CACHE_HOME": "/big"}, "cache_dir", Path("/big/fairlead")),
+        ({}, "state_dir", Path("/var/lib/fairlead")),
+        ({"XDG_STATE_HOME": "/big"}, "state_dir", Path("/big/fairlead")),
+        ({"FAIRLEAD_CONTEXT": "gke"}, "context", "gke"),
+        ({"FAIRLEAD_CONTEXT": ""}, "context", None),
+        ({"FAIRLEAD_REGISTRY": "r.io/x"}, "registry", "r.io/x"),
+        ({"FAIRLEAD_SLOT": "5"}, "slot", 5),
+        ({}, "slot", None),
+    ],
+)
+def test_settings_come_from_the_environment(environment, field, value):
+    assert getattr(settings.load(environment), field) == value
+
+
+@pytest.mark.parametrize("slot", ["x", "-1", "1.5"])
+def test_a_slot_that_is_no_number_is_refused(slot):
+    with pytest.raises(errors.ClusterError, match="FAIRLEAD_SLOT"):
+        settings.load({"FAIRLEAD_SLOT": slot})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["status", "--name", "never-was"], "there is no cluster never-was"),
+        (["kubeconfig", "--name", "never-was"], "make it with `fairlead-cluster up`"),
+        (["up", "--name", "Bad_Name"], "can't name a cluster"),
+        (["build", "no-such-program"], "no such program: no-such-program"),
+    ],
+)
+def test_the_command_line_fails_with_one_line(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert __main__.main(arguments) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert said.startswith("fairlead-cluster: ")
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "status", "load", "kubeconfig", "logs", "build"])
+def test_every_verb_explains_itself(capsys, verb):
+    with pytest.raises(SystemExit) as ended:
+        __main__.main([verb, "--help"])
+    assert ended.value.code == 0
+    assert "--name" in capsys.readouterr().out
+
+
+HYBRID = """\
+tmpfs /sys/fs/cgroup tmpfs rw 0 0
+cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0
+cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0
+cgroup /mnt/elsewhere cgroup rw,cpu 0 0
+"""
+
+
+def test_every_hierarchy_of_the_machine_is_found():
+    assert [str(path) for path in cgroups._hierarchies(HYBRID)] == [
+        "/sys/fs/cgroup/cpu",
+        "/sys/fs/cgroup/unified",
+    ]
+
+
+def test_the_group_is_below_every_hierarchy(tmp_path):
+    group = cgroups.Cgroup("fairlead-one", (tmp_path / "cpu", tmp_path / "cpuset"))
+    for hierarchy in group.hierarchies:
+        hierarchy.mkdir()
+    (tmp_path / "cpuset" / "cpuset.cpus").write_text("0-1\n")
+    group.create()
+    group.create()
+    assert [folder.is_dir() for folder in group.folders()] == [True, True]
+    assert group.process_files()[0] == tmp_path / "cpu/fairlead-one/system/cgroup.procs"
+
+
+MOUNTS = """\
+1 0 8:1 / / rw - ext4 /dev/a rw
+2 1 0:1 / /var/lib/fairlead/one/kubelet rw - tmpfs t rw
+3 2 0:1 / /var/lib/fairlead/one/kubelet/pods/a\\040b rw - tmpfs t rw
+4 1 0:1 / /var/lib/fairlead/one-more/x rw - tmpfs t rw
+"""
+
+
+def test_mounts_are_undone_from_the_youngest_and_of_this_cluster_only():
+    assert teardown.mounts_below(Path("/var/lib/fairlead/one"), MOUNTS) == [
+        "/var/lib/fairlead/one/kubelet/pods/a b",
+        "/var/lib/fairlead/one/kubelet",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ready"),
+    [
+        ([], False),
+        ([{"type": "Ready", "status": "False"}], False),
+        ([{"type": "Ready", "status": "Unknown"}], False),
+        ([{"type": "DiskPressure", "status": "True"}], False),
+        ([{"type": "DiskPressure", "status": "False"}, {"type": "Ready", "status": "True"}], True),
+    ],
+    ids=["none", "not-ready", "lost", "another-condition", "ready"],
+)
+def test_readiness_of_a_node(conditions, ready):
+    assert simulated.is_ready({"status": {"conditions": conditions}}) is ready
+
+
+def test_kernel_objects_are_named_after_the_cluster():
+    where = layout.Layout("one", Path("/state/one"))
+    assert where.kernel_name == "fairlead-one"
+    assert where.namespace_file == Path("/run/netns/fairlead-one")
+    assert where.node_name == "one-node"
