@@ -188,6 +188,9 @@ class World:
         if isinstance(act, Delete):
             key = (act.kind, act.name)
             assert self.objects[key]["metadata"]["uid"] == act.uid, f"deletes another {key}"
+            if act.kind in ("Deployment", "Service"):
+                led_to = {act.name, act.name.removeprefix("dates-")}
+                assert not led_to & {self.selected(), self.backend()}, f"traffic goes to {key}"
             del self.objects[key]
             return
         manifest = copy.deepcopy(act.manifest)

@@ -43,7 +43,6 @@ def decide(
     kept = any(revision.name == status.stable for revision in known)
     if (
         not (kept or stable.seen)  # the first revision, or nothing left of stable to protect
-        or service.spec.replicas == 0
         or candidate.complete
         or _is_idle(stable, candidate)
     ):
