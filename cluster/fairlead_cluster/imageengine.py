@@ -72,8 +72,8 @@ class Engine:
         if self.kind == "buildah":
             words += ["--isolation", "chroot"]
         if self.kind != "docker":
-            # --pull=false: only what the local store lacks.
-            words += ["--layers", "--timestamp", str(FIXED_TIME), "--pull=false"]
+            # Only what the local store lacks is pulled; a failed build leaves nothing behind.
+            words += ["--layers", "--force-rm", "--timestamp", str(FIXED_TIME), "--pull=false"]
         for name, value in sorted(build.arguments.items()):
             words += ["--build-arg", f"{name}={value}"]
         for name, path in sorted(build.secrets.items()):

@@ -21,7 +21,7 @@ SHARED = [
     *("--target", "x", "--tag", "localhost/fairlead-x:1"),
     *("--file", "/tree/images/x/Dockerfile", "/tree"),
 ]
-LAYERED = ["--layers", "--timestamp", "315532800", "--pull=false"]
+LAYERED = ["--layers", "--force-rm", "--timestamp", "315532800", "--pull=false"]
 
 
 @pytest.fixture

@@ -18,37 +18,9 @@ from fairlead_cluster import (
     pins,
     programs,
     registry,
-    toolchain,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 ALL = set(imagetable.IMAGES)
-
-
-@dataclasses.dataclass(frozen=True)
-class MemoryEngine(imageengine.Engine):
-    """An engine whose store is a list; the real ones run in the e2e tier."""
-
-    store: list[str] = dataclasses.field(default_factory=list)
-    builds: list[imageengine.Build] = dataclasses.field(default_factory=list)
-    pushed: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-
-    def build(self, build):
-        self.builds.append(build)
-        self.store.append(build.reference)
-
-    def has(self, reference):
-        return reference in self.store
-
-    def references(self):
-        return list(self.store)
-
-    def push(self, reference, destination):
-        assert reference in self.store
-        self.pushed.append((reference, destination))
-
-    def remove(self, reference):
-        self.store.remove(reference)
 
 
 class MemoryRegistry(registry.Registry):
@@ -64,27 +36,6 @@ class MemoryRegistry(registry.Registry):
 
     def keep(self):
         object.__setattr__(self, "times_kept", self.times_kept + 1)
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A copy of what builds read."""
-    for name in ("images", "requirements", "operator", "trainer", "server"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".venv", "build")
-        shutil.copytree(ROOT / name, tmp_path / "tree" / name, ignore=ignored)
-    return tmp_path / "tree"
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> programs.Cache:
-    return programs.Cache(
-        folder=tmp_path / "cache", go=toolchain.Go(program=Path("/bin/false"), version="go1.26.8")
-    )
-
-
-@pytest.fixture
-def workshop(tree, cache) -> images.Workshop:
-    return images.Workshop(MemoryEngine("buildah"), cache, "example.org/python:3.11", root=tree)
 
 
 def built(workshop: images.Workshop) -> list[str]:
@@ -137,7 +88,7 @@ def test_change_of_a_file_changes_the_keys_of_what_contains_it(workshop, tree, f
     [
         ({"base_image": "example.org/python:3.11.9"}, set()),
         ({"accelerator": "cuda"}, {"base", "build", "operator", "addons"}),
-        ({"engine": MemoryEngine("podman")}, ALL),
+        ({"engine": imageengine.Engine("podman")}, ALL),
     ],
     ids=["base image", "accelerator", "engine"],
 )
