@@ -1,5 +1,6 @@
 """A reconciler over the in-memory cluster, with a planner small enough to see through."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -55,7 +56,7 @@ class World:
         while len(self.queue):
             passes += 1
             assert passes <= most, "the queue never came to rest"
-            key = await self.queue.get()
+            key = await asyncio.wait_for(self.queue.get(), 30)
             await self.reconciler.attempt(key)
             self.queue.done(key)
         return passes

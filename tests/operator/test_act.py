@@ -1,0 +1,104 @@
+"""Acts on a stale observation do no harm."""
+
+import pytest
+
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_operator import act, kube
+from fairlead_operator.plan import Apply, CreateOnce, Delete
+
+
+@pytest.fixture
+async def owner(world, job):
+    key = await world.make(job)
+    return FineTuneJob.read(await world.live(key))
+
+
+async def carry_out(world, step, owner):
+    await act.carry_out(step, owner.metadata.uid, world.cluster, world.store)
+
+
+def foreign(manifest):
+    return manifest | {"metadata": manifest["metadata"] | {"ownerReferences": []}}
+
+
+async def test_a_child_made_before_is_found_and_left_as_it_is(world, owner, child):
+    standing = await world.cluster.create(child(owner) | {"data": {"first": "1"}})
+    world.store.drop(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
+    await carry_out(world, CreateOnce(child(owner)), owner)
+    (live,) = world.cluster.all(kube.CONFIG_MAP)
+    assert live["data"] == {"first": "1"}
+
+
+async def test_what_was_written_is_seen_at_once(world, owner, child):
+    world.cluster.deafen()
+    await carry_out(world, CreateOnce(child(owner)), owner)
+    assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is not None
+
+
+@pytest.mark.parametrize("step", [CreateOnce, Apply], ids=["create", "apply"])
+async def test_an_object_of_somebody_else_is_left_alone_and_named(world, owner, child, step):
+    before = await world.cluster.create(foreign(child(owner)))
+    with pytest.raises(act.ForeignChild, match="ConfigMap team/tune-run exists already"):
+        await carry_out(world, step(child(owner)), owner)
+    assert world.cluster.all(kube.CONFIG_MAP) == [before]
+
+
+@pytest.mark.parametrize("step", [CreateOnce, Apply], ids=["create", "apply"])
+@pytest.mark.parametrize(
+    ("metadata", "fault"),
+    [
+        pytest.param({"ownerReferences": []}, "controller reference", id="no-owner"),
+        pytest.param({"labels": {}}, "lacks the label", id="no-label"),
+    ],
+)
+async def test_a_child_that_would_escape_us_is_never_written(
+    world, owner, child, step, metadata, fault
+):
+    with pytest.raises(act.PlanError, match=fault):
+        await carry_out(world, step(child(owner, **metadata)), owner)
+    assert world.cluster.writes() == []
+
+
+async def test_an_apply_to_a_child_that_is_gone_does_not_bring_it_back(world, owner, child):
+    made = await world.cluster.create(child(owner))
+    uid = made["metadata"]["uid"]
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", uid)
+    with pytest.raises(kube.Conflict):
+        await carry_out(world, Apply(child(owner), uid=uid), owner)
+    assert world.cluster.all(kube.CONFIG_MAP) == []
+
+
+async def test_an_apply_to_a_child_that_the_cache_missed_goes_to_that_child(world, owner, child):
+    made = await world.cluster.create(child(owner))
+    await carry_out(world, Apply(child(owner) | {"data": {"new": "1"}}), owner)
+    (live,) = world.cluster.all(kube.CONFIG_MAP)
+    assert live["metadata"]["uid"] == made["metadata"]["uid"]
+    assert live["data"]["new"] == "1"
+
+
+async def test_an_apply_brings_in_a_child_that_nobody_has(world, owner, child):
+    await carry_out(world, Apply(child(owner)), owner)
+    assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
+
+
+def delete(uid):
+    return Delete("v1", "ConfigMap", "team", "tune-run", uid)
+
+
+async def test_a_delete_spares_the_successor_of_the_same_name(world, owner, child):
+    await world.cluster.create(child(owner))
+    with pytest.raises(kube.Conflict):
+        await carry_out(world, delete("the-one-before"), owner)
+    assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["gone-already", "there"])
+async def test_a_delete_ends_with_the_child_gone_from_cluster_and_cache(world, owner, child, gone):
+    made = await world.cluster.create(child(owner))
+    uid = made["metadata"]["uid"]
+    world.cluster.deafen()
+    if gone:
+        await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", uid)
+    await carry_out(world, delete(uid), owner)
+    assert world.cluster.all(kube.CONFIG_MAP) == []
+    assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is None

@@ -1,0 +1,98 @@
+"""What the watches did not tell is found out."""
+
+import asyncio
+
+import pytest
+
+from fairlead_operator import kube
+from fairlead_operator.audit import Audit, WatchDead
+
+
+@pytest.fixture
+def audit(world):
+    return Audit(world.cluster, world.store, world.intake, grace_seconds=0.05)
+
+
+async def test_a_level_cache_passes(world, audit, job):
+    await world.make(job)
+    await world.drain()
+    await audit.run()
+    assert world.cluster.writes() != []
+
+
+async def test_a_child_that_went_untold_is_forgotten_and_its_parent_queued(world, audit, job):
+    key = await world.make(job)
+    await world.drain()
+    (made,) = world.cluster.all(kube.CONFIG_MAP)
+    world.cluster.deafen()
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", made["metadata"]["uid"])
+    await audit.run()
+    assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is None
+    assert await world.queue.get() == key
+
+
+async def test_an_object_that_no_watch_told_of_ends_the_process(world, audit, job):
+    world.cluster.deafen()
+    await world.make(job)
+    with pytest.raises(WatchDead, match="no watch told of FineTuneJob team/tune"):
+        await audit.run()
+
+
+async def test_a_change_that_no_watch_told_of_ends_the_process(world, audit, job):
+    key = await world.make(job)
+    world.cluster.deafen()
+    world.cluster.edit(await world.live(key), status={"phase": "Changed"})
+    with pytest.raises(WatchDead):
+        await audit.run()
+
+
+async def test_a_watch_that_is_only_slow_is_waited_for(world, job):
+    audit = Audit(world.cluster, world.store, world.intake, grace_seconds=60)
+    world.cluster.deafen()
+    await world.make(job)
+    (live,) = world.cluster.all(kube.FINETUNEJOB)
+    running = asyncio.create_task(audit.run())
+    await asyncio.sleep(0)
+    assert not running.done()
+    world.intake.event(kube.FINETUNEJOB, "ADDED", live)
+    await asyncio.wait_for(running, 30)
+
+
+async def test_an_object_that_went_while_it_was_waited_for_is_no_reason_to_leave(world, audit, job):
+    world.cluster.deafen()
+    key = await world.make(job)
+    live = await world.live(key)
+    listed = world.cluster.list_heads
+
+    async def list_then_delete(kind, namespace=None):
+        heads = await listed(kind, namespace)
+        if kind == kube.FINETUNEJOB:
+            await world.cluster.delete(kind, "team", "tune", live["metadata"]["uid"])
+        return heads
+
+    world.cluster.list_heads = list_then_delete
+    await audit.run()
+
+
+async def test_an_optional_kind_that_is_absent_is_passed_over(world, audit):
+    world.cluster.absent.add(kube.HTTP_ROUTE)
+    await audit.run()
+    assert ("list", kube.HTTP_ROUTE, "") not in world.cluster.calls
+
+
+async def test_only_the_namespaces_served_are_listed(world, job):
+    await world.make(job | {"metadata": {"name": "far", "namespace": "elsewhere"}})
+    world.cluster.deafen()
+    audit = Audit(world.cluster, world.store, world.intake, ("team",), grace_seconds=0.05)
+    world.store.drop(kube.FINETUNEJOB, "elsewhere", "far", "uid-1")
+    await audit.run()
+
+
+async def test_a_listing_anew_brings_the_audit_forward_and_queues_everything(world, audit, job):
+    key = await world.make(job)
+    await world.drain()
+    world.intake.listed_again.set()
+    running = asyncio.create_task(audit.forever(period_seconds=0.01))
+    assert await asyncio.wait_for(world.queue.get(), 30) == key
+    running.cancel()
+    assert not world.intake.listed_again.is_set()

@@ -1,0 +1,187 @@
+"""One replica writes at a time, whatever sleeps, dies or is slow."""
+
+import asyncio
+
+import pytest
+
+from fairlead_operator import kube, leader
+from fairlead_operator.leader import LEASE_SECONDS, RENEW_SECONDS, VALID_SECONDS, Fenced, Leader
+from fairlead_operator.reconcile import LeaseLost
+from fairlead_operator.testing import Fault, MemoryCluster
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def cluster():
+    return MemoryCluster()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def replica(cluster, clock):
+    return lambda name: Leader(cluster, "system", "lease", name, clock)
+
+
+def holder(cluster):
+    (lease,) = cluster.all(kube.LEASE)
+    return lease["spec"]["holderIdentity"]
+
+
+async def test_the_first_replica_gets_the_lease_and_the_second_does_not(cluster, replica):
+    one, two = replica("one"), replica("two")
+    assert await one.try_once()
+    assert not await two.try_once()
+    assert holder(cluster) == "one"
+
+
+@pytest.mark.parametrize(
+    ("silent_seconds", "taken"),
+    [
+        pytest.param(LEASE_SECONDS - 1, False, id="still-valid"),
+        pytest.param(LEASE_SECONDS, True, id="run-out"),
+    ],
+)
+async def test_a_silent_holder_is_followed_once_its_lease_ran_out(
+    cluster, clock, replica, silent_seconds, taken
+):
+    one, two = replica("one"), replica("two")
+    await one.try_once()
+    await two.try_once()
+    clock.now += silent_seconds
+    assert await two.try_once() is taken
+    assert holder(cluster) == ("two" if taken else "one")
+
+
+async def test_a_takeover_within_twenty_seconds_is_what_the_constants_say():
+    assert LEASE_SECONDS + 2 * RENEW_SECONDS < 20
+    assert VALID_SECONDS + RENEW_SECONDS < LEASE_SECONDS, "old and new holder would overlap"
+
+
+async def test_signs_of_life_are_judged_by_our_own_clock(cluster, clock, replica):
+    one, two = replica("one"), replica("two")
+    for _ in range(10):
+        assert await one.try_once()
+        assert not await two.try_once()
+        clock.now += LEASE_SECONDS - 1
+
+
+async def test_an_empty_holder_is_followed_at_once(cluster, replica):
+    one, two = replica("one"), replica("two")
+    await one.try_once()
+    one.elected.set()
+    one._renewed_at = one._clock()
+    await one.release()
+    assert await two.try_once()
+    assert holder(cluster) == "two"
+
+
+@pytest.mark.parametrize("verb", ["create", "replace"])
+async def test_the_slower_of_two_that_reach_out_gets_nothing(cluster, clock, replica, verb):
+    if verb == "replace":
+        await replica("old").try_once()
+        clock.now += 0
+    one = replica("one")
+    if verb == "replace":
+        await one.try_once()
+        clock.now += LEASE_SECONDS
+    cluster.faults.append(Fault(verb, kube.LEASE, kube.Conflict("somebody was faster", 409)))
+    assert not await one.try_once()
+
+
+@pytest.mark.parametrize(
+    ("asleep_seconds", "may_write"),
+    [
+        pytest.param(VALID_SECONDS - 0.1, True, id="awake"),
+        pytest.param(VALID_SECONDS, False, id="woken-too-late"),
+    ],
+)
+async def test_a_replica_that_slept_stops_before_it_writes(
+    clock, replica, asleep_seconds, may_write
+):
+    one = replica("one")
+    one._renewed_at = clock()
+    clock.now += asleep_seconds
+    assert one.leads is may_write
+    if may_write:
+        one.check()
+    else:
+        with pytest.raises(LeaseLost, match="was not renewed within"):
+            one.check()
+
+
+async def test_a_woken_holder_does_not_renew_what_ran_out(cluster, clock, replica):
+    one = replica("one")
+    await one.try_once()
+    one.elected.set()
+    one._renewed_at = clock()
+    clock.now += VALID_SECONDS + 1
+    with pytest.raises(LeaseLost):
+        await one.try_once()
+
+
+async def test_a_holder_that_was_followed_leaves(cluster, clock, replica):
+    one, two = replica("one"), replica("two")
+    await one.try_once()
+    one.elected.set()
+    await two.try_once()
+    clock.now += LEASE_SECONDS
+    await two.try_once()
+    with pytest.raises(LeaseLost, match="two holds lease system/lease"):
+        await one.try_once()
+
+
+async def test_holding_survives_a_short_outage_and_ends_after_a_long_one(
+    cluster, clock, replica, monkeypatch
+):
+    monkeypatch.setattr(leader, "RENEW_SECONDS", 0)
+    one = replica("one")
+    running = asyncio.create_task(one.hold())
+    await asyncio.wait_for(one.elected.wait(), 30)
+    cluster.faults.append(Fault("get", kube.LEASE, kube.Unavailable("down", 503), times=10**9))
+    clock.now += VALID_SECONDS / 2
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    clock.now += VALID_SECONDS
+    with pytest.raises(LeaseLost):
+        await asyncio.wait_for(running, 30)
+
+
+async def test_only_the_holder_releases(cluster, replica):
+    one, two = replica("one"), replica("two")
+    await one.try_once()
+    await two.release()
+    assert holder(cluster) == "one"
+
+
+WRITES = [
+    pytest.param(lambda c: c.create({}), id="create"),
+    pytest.param(lambda c: c.apply({}), id="apply"),
+    pytest.param(lambda c: c.replace({}), id="replace"),
+    pytest.param(lambda c: c.delete(kube.JOB, "a", "b", "c"), id="delete"),
+]
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_no_write_passes_the_fence_without_the_lease(cluster, replica, write):
+    fenced = Fenced(cluster, replica("one").check)
+    with pytest.raises(LeaseLost):
+        await write(fenced)
+    assert cluster.calls == []
+
+
+async def test_reads_pass_the_fence(cluster, replica):
+    fenced = Fenced(cluster, replica("one").check)
+    assert await fenced.serves(kube.JOB)
+    assert await fenced.list_heads(kube.JOB) == []

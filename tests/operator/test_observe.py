@@ -1,0 +1,134 @@
+"""A planner sees its own children and the neighbours that its spec names."""
+
+import pytest
+
+from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.modelservice import ModelService
+from fairlead_operator import kube
+from fairlead_operator.observe import REMEMBER_API_SECONDS, REMEMBER_SECONDS, Observer
+from fairlead_operator.store import Key
+
+JOB = Key(kube.FINETUNEJOB, "team", "tune")
+SERVICE = Key(kube.MODELSERVICE, "team", "serve")
+
+
+def thing(kind, name, namespace="team", **more):
+    head = {"name": name, "namespace": namespace}
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": head} | more
+
+
+@pytest.fixture
+def observer(world):
+    return Observer(world.cluster, world.store, lambda: world.monotonic, ("edge", "main"))
+
+
+async def observed_job(world, observer, job):
+    await world.make(job)
+    (live,) = world.cluster.all(kube.FINETUNEJOB)
+    return await observer.observe(JOB, FineTuneJob.read(live))
+
+
+async def observed_service(world, observer, service):
+    await world.make(service)
+    (live,) = world.cluster.all(kube.MODELSERVICE)
+    return await observer.observe(SERVICE, ModelService.read(live))
+
+
+async def test_every_claim_that_a_job_names_is_looked_up(world, observer, job):
+    await world.make(thing(kube.CLAIM, "work", spec={"accessModes": ["ReadWriteMany"]}))
+    seen = await observed_job(world, observer, job)
+    assert set(seen.claims) == {"work", "models", "data"}
+    assert seen.claims["work"]["spec"] == {"accessModes": ["ReadWriteMany"]}
+    assert seen.claims["models"] is None
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_every_config_map_that_a_job_names_is_looked_up(world, observer, job, there):
+    job["spec"]["datasets"] = [{"name": "d", "configMapRef": {"name": "rows"}}]
+    if there:
+        await world.make(thing(kube.CONFIG_MAP, "rows"))
+    seen = await observed_job(world, observer, job)
+    assert seen.foreign_config_maps == {"rows": there}
+
+
+async def test_a_finished_job_asks_for_nothing_live(world, observer, job):
+    made = await world.make(job)
+    condition = {
+        "type": "Complete",
+        "status": "True",
+        "reason": "Succeeded",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    live = world.cluster.edit(await world.live(made), status={"conditions": [condition]})
+    world.cluster.calls.clear()
+    await observer.observe(JOB, FineTuneJob.read(live))
+    assert world.cluster.calls == []
+
+
+async def test_children_of_a_job_before_of_the_same_name_are_not_shown(world, observer, job, child):
+    key = await world.make(job)
+    first = FineTuneJob.read(await world.live(key))
+    stale = child(first, ownerReferences=[{"uid": "before", "controller": True}])
+    await world.cluster.create(stale)
+    seen = await observer.observe(JOB, first)
+    assert seen.config_maps == ()
+    await world.cluster.create(child(first, suffix="mine"))
+    seen = await observer.observe(JOB, first)
+    assert [c["metadata"]["name"] for c in seen.config_maps] == ["tune-mine"]
+
+
+async def test_what_was_looked_up_is_remembered_for_a_while(world, observer, job):
+    await observed_job(world, observer, job)
+    world.cluster.calls.clear()
+    (live,) = world.cluster.all(kube.FINETUNEJOB)
+    await observer.observe(JOB, FineTuneJob.read(live))
+    assert world.cluster.calls == []
+    world.monotonic += REMEMBER_SECONDS
+    await world.make(thing(kube.CLAIM, "work"))
+    seen = await observer.observe(JOB, FineTuneJob.read(live))
+    assert seen.claims["work"] is not None, "a claim made meanwhile was not noticed"
+
+
+async def test_a_service_sees_the_job_it_names_and_the_claim_of_its_artifact(
+    world, observer, job, service
+):
+    made = await world.make(job)
+    artifact = {"uri": "pvc://results/a"}
+    world.cluster.edit(await world.live(made), status={"artifact": artifact})
+    seen = await observed_service(world, observer, service)
+    assert seen.fine_tune_job["status"]["artifact"] == artifact
+    assert set(seen.claims) == {"results"}
+
+
+GATEWAYS = [
+    pytest.param(None, {"edge/main"}, id="the-installations"),
+    pytest.param([], set(), id="none-wanted"),
+    pytest.param([{"name": "own"}], {"team/own"}, id="own-namespace"),
+    pytest.param([{"name": "far", "namespace": "net"}], {"net/far"}, id="another-namespace"),
+]
+
+
+@pytest.mark.parametrize(("references", "expected"), GATEWAYS)
+async def test_a_service_sees_the_gateways_it_would_use(
+    world, observer, service, references, expected
+):
+    if references is not None:
+        service["spec"]["gatewayRefs"] = references
+    seen = await observed_service(world, observer, service)
+    assert set(seen.gateways) == expected
+    assert seen.has_gateway_api
+
+
+async def test_without_gateway_api_nothing_of_it_is_asked_for(world, observer, service):
+    world.cluster.absent.update({kube.HTTP_ROUTE, kube.GATEWAY})
+    seen = await observed_service(world, observer, service)
+    assert (seen.has_gateway_api, seen.gateways, seen.routes) == (False, {}, ())
+
+
+async def test_gateway_api_is_noticed_when_it_appears(world, observer):
+    world.cluster.absent.add(kube.HTTP_ROUTE)
+    assert not await observer.serves_gateway_api()
+    world.cluster.absent.clear()
+    assert not await observer.serves_gateway_api(), "asked on every pass"
+    world.monotonic += REMEMBER_API_SECONDS
+    assert await observer.serves_gateway_api()

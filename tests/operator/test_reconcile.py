@@ -1,0 +1,246 @@
+"""Observe, plan, apply: what happens when each of them goes well, late or wrong."""
+
+import pytest
+
+from fairlead_api.base import Condition
+from fairlead_operator import kube
+from fairlead_operator.leader import Fenced
+from fairlead_operator.plan import Apply, CreateOnce, Plan
+from fairlead_operator.reconcile import LeaseLost, Outcome, Reconciler
+from fairlead_operator.testing import Fault
+
+
+def conditions_of(live):
+    found = (live.get("status") or {}).get("conditions") or []
+    return {c["type"]: c for c in found}
+
+
+async def test_a_resource_comes_to_rest_with_its_child_and_status(world, job):
+    key = await world.make(job)
+    await world.drain()
+    assert (await world.live(key))["status"]["phase"] == "Made"
+    assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
+
+
+async def test_a_resource_at_rest_is_never_written_again(world, job):
+    await world.make(job)
+    await world.drain()
+    world.cluster.calls.clear()
+    for _ in range(3):
+        world.intake.resync()
+        await world.drain()
+    assert world.cluster.writes() == []
+
+
+async def test_status_facts_are_written_before_the_acts_they_license(world, job):
+    await world.make(job)
+    await world.drain()
+    assert world.cluster.writes()[:2] == [
+        ("apply", "FineTuneJob", "tune"),
+        ("create", "ConfigMap", "tune-run"),
+    ]
+
+
+async def test_an_act_is_not_done_when_its_license_was_refused(world, job):
+    await world.make(job)
+    stale = kube.Conflict("stale", 409)
+    world.cluster.faults.append(Fault("apply", kube.FINETUNEJOB, stale))
+    key = await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.STALE
+    assert world.cluster.all(kube.CONFIG_MAP) == []
+
+
+async def test_a_decision_on_a_stale_status_is_refused_and_made_again(world, job):
+    key = await world.make(job)
+    world.cluster.deafen()
+    held = await world.live(key)
+    world.cluster.edit(held, status={"phase": "Newer", "observedGeneration": 1})
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.STALE
+    assert (await world.live(key))["status"]["phase"] == "Newer", "a stale status won"
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+
+
+async def test_progress_of_the_other_manager_is_kept_and_makes_no_write(world, job):
+    key = await world.make(job)
+    await world.drain()
+    report = job | {"status": {"progress": {"step": 7}}}
+    await world.cluster.apply(report, subresource="status", manager="fairlead-progress")
+    world.cluster.calls.clear()
+    await world.drain()
+    assert world.cluster.writes() == []
+    world.plan = lambda *_: Plan(status={"phase": "Next"})
+    world.intake.resync()
+    await world.drain()
+    status = (await world.live(key))["status"]
+    assert status == {"phase": "Next", "conditions": [], "progress": {"step": 7}}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-write", "reply-lost"])
+@pytest.mark.parametrize("verb", ["apply", "create"])
+async def test_an_unavailable_api_server_only_delays(world, job, verb, after):
+    key = await world.make(job)
+    kind = kube.FINETUNEJOB if verb == "apply" else kube.CONFIG_MAP
+    world.cluster.faults.append(Fault(verb, kind, kube.Unavailable("busy", 503), after=after))
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.UNAVAILABLE
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+    world.queue.done(key)
+    await world.drain()
+    live = await world.live(key)
+    assert "ReconcileError" not in conditions_of(live)
+    assert [c["metadata"]["name"] for c in world.cluster.all(kube.CONFIG_MAP)] == ["tune-run"]
+
+
+def broken(*_):
+    raise RuntimeError("no such thing")
+
+
+def foreign_child(child):
+    return lambda job, *_: Plan(acts=(CreateOnce(child(job, suffix="taken")),))
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "message"),
+    [
+        pytest.param(broken, "Exception", "RuntimeError: no such thing", id="our-own-bug"),
+        pytest.param(
+            kube.Forbidden("create pods: 403: exceeded quota: gpus", 403),
+            "Refused",
+            "exceeded quota: gpus",
+            id="quota",
+        ),
+        pytest.param(kube.Invalid("422: spec.x: bad", 422), "Refused", "spec.x: bad", id="invalid"),
+    ],
+)
+async def test_a_failure_stands_in_the_status_until_it_is_over(world, job, fault, reason, message):
+    key = await world.make(job)
+    well = world.plan
+    if isinstance(fault, Exception):
+        world.cluster.faults.append(Fault("create", kube.CONFIG_MAP, fault))
+    else:
+        world.plan = fault
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.FAILED
+    condition = Condition.model_validate(conditions_of(await world.live(key))["ReconcileError"])
+    assert (condition.status, condition.reason) == ("True", reason)
+    assert message in condition.message
+    world.plan = well
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+    assert "ReconcileError" not in conditions_of(await world.live(key))
+
+
+async def test_a_failure_that_lasts_is_written_once(world, job, later):
+    key = await world.make(job)
+    world.plan = broken
+    await world.queue.get()
+    for minute in range(3):
+        world.now = later(60 * minute)
+        assert await world.reconciler.attempt(key) is Outcome.FAILED
+    assert world.cluster.writes() == [("apply", "FineTuneJob", "tune")]
+
+
+async def test_a_foreign_child_is_named_in_the_status(world, job, child):
+    key = await world.make(job)
+    world.plan = foreign_child(child)
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap"}
+    await world.cluster.create(theirs | {"metadata": {"name": "tune-taken", "namespace": "team"}})
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.FAILED
+    condition = conditions_of(await world.live(key))["ReconcileError"]
+    assert condition["reason"] == "ForeignChild"
+    assert "ConfigMap team/tune-taken" in condition["message"]
+
+
+async def test_an_unreadable_spec_is_named_by_field_and_never_acted_on(world, job):
+    job["spec"]["numNodes"] = "many"
+    key = await world.make(job)
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.FAILED
+    condition = conditions_of(await world.live(key))["ReconcileError"]
+    assert condition["reason"] == "Unreadable"
+    assert condition["message"].startswith("spec.numNodes: ")
+    assert world.seen is None, "a planner saw it"
+
+
+async def test_one_broken_resource_stops_no_other(world, job):
+    await world.make(job | {"spec": job["spec"] | {"numNodes": "many"}})
+    other = job | {"metadata": {"name": "fine", "namespace": "team"}}
+    key = await world.make(other)
+    await world.drain()
+    assert (await world.live(key))["status"]["phase"] == "Made"
+
+
+@pytest.mark.parametrize("gone", ["deleted", "on-its-way"])
+async def test_a_resource_that_goes_is_left_alone(world, job, gone):
+    key = await world.make(job)
+    live = await world.live(key)
+    if gone == "deleted":
+        await world.cluster.delete(key.kind, key.namespace, key.name, live["metadata"]["uid"])
+    else:
+        live["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "99"}
+        world.store.put(key.kind, live)
+    world.cluster.calls.clear()
+    assert await world.reconciler.attempt(key) is Outcome.GONE
+    assert world.cluster.calls == []
+
+
+async def test_a_namespace_on_its_way_out_is_no_error(world, job):
+    key = await world.make(job)
+    ending = kube.NamespaceTerminating("the namespace is being terminated", 403)
+    world.cluster.faults.append(Fault("create", kube.CONFIG_MAP, ending))
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.GONE
+    assert "ReconcileError" not in conditions_of(await world.live(key))
+
+
+async def test_a_conflict_over_a_child_renews_what_the_cache_holds_of_it(world, job, child):
+    key = await world.make(job)
+    await world.drain()
+    (made,) = world.cluster.all(kube.CONFIG_MAP)
+    uid = made["metadata"]["uid"]
+    world.cluster.deafen()
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", uid)
+    world.plan = lambda job, *_: Plan(acts=(Apply(child(job), uid=uid),))
+    assert await world.reconciler.attempt(key) is Outcome.STALE
+    assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is None
+
+
+async def test_a_plan_may_ask_to_be_looked_at_again(world, job, later):
+    key = await world.make(job)
+    world.plan = lambda *_: Plan(requeue_at=later(0))
+    await world.drain()
+    assert await world.queue.get() == key
+
+
+async def test_a_replica_that_lost_the_lease_writes_nothing_and_says_so(world, job):
+    key = await world.make(job)
+
+    def lost():
+        raise LeaseLost("somebody else leads")
+
+    reconciler = Reconciler(
+        Fenced(world.cluster, lost),
+        world.store,
+        world.queue,
+        world.reconciler._observer,
+        world.reconciler._planners,
+        lambda: world.now,
+    )
+    with pytest.raises(LeaseLost):
+        await reconciler.attempt(key)
+    assert world.cluster.writes() == []
+
+
+async def test_workers_tell_how_each_pass_ended(world, job):
+    await world.make(job)
+    told = []
+
+    class Tally:
+        def reconciled(self, kind, outcome, seconds):
+            told.append((kind.kind, str(outcome)))
+            raise KeyboardInterrupt  # the way out of a loop that never ends
+
+    with pytest.raises(KeyboardInterrupt):
+        await world.reconciler.work(Tally(), lambda: 0.0)
+    assert told == [("FineTuneJob", "done")]
