@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from fairlead_cluster import __main__, cgroups, errors, host, layout, settings, simulated, teardown
+from fairlead_cluster import (
+    __main__,
+    addons,
+    cgroups,
+    errors,
+    host,
+    layout,
+    settings,
+    simulated,
+    teardown,
+)
 
 
 def test_without_root_the_way_out_is_sudo_or_a_cluster_of_ones_own():
@@ -166,3 +176,29 @@ def test_kernel_objects_are_named_after_the_cluster():
     assert where.kernel_name == "fairlead-one"
     assert where.namespace_file == Path("/run/netns/fairlead-one")
     assert where.node_name == "one-node"
+
+
+@pytest.mark.parametrize(
+    ("status", "available"),
+    [
+        pytest.param(None, False, id="missing"),
+        pytest.param({}, False, id="new"),
+        pytest.param({"observedGeneration": 1, "availableReplicas": 1}, False, id="old-template"),
+        pytest.param(
+            {"observedGeneration": 1, "availableReplicas": 1, "updatedReplicas": 1},
+            False,
+            id="not-observed",
+        ),
+        pytest.param(
+            {"observedGeneration": 2, "availableReplicas": 1, "updatedReplicas": 1},
+            True,
+            id="serves",
+        ),
+    ],
+)
+def test_a_deployment_counts_when_its_newest_version_serves(status, available):
+    deployment = None
+    if status is not None:
+        metadata, spec = {"generation": 2}, {"replicas": 1}
+        deployment = {"metadata": metadata, "spec": spec, "status": status}
+    assert addons.is_available(deployment) is available

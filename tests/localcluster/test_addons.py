@@ -1,0 +1,226 @@
+"""Add-ons on a real node: names resolve, claims of both modes bind, a Gateway answers."""
+
+import dataclasses
+import http.client
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from fairlead_cluster import addons, cluster, processes, settings, state, up
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE_SECONDS = 180
+NAMESPACE = "fairlead-addons-test"
+CLAIMS = {"once": "ReadWriteOnce", "many": "ReadWriteMany"}
+
+
+@pytest.fixture(scope="module")
+def opened(fresh):
+    """A cluster whose first `up` was killed while helm installed the gateway."""
+    chosen = fresh("fl-test-addons")
+    command = [sys.executable, "-m", "fairlead_cluster", "up", "--name", chosen.name]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        until(lambda: process.poll() is not None or releases(chosen))
+        os.killpg(process.pid, signal.SIGKILL)
+    assert releases(chosen) == ["pending-install"], "killed too late or too early"
+    return up.up(chosen, up.Wanted())
+
+
+def releases(chosen):
+    """Status of each release of the gateway's chart."""
+    record = state.read(state.layout_of(chosen.state_dir, chosen.name).state_file)
+    if record is None:
+        return []
+    server = cluster.open_cluster(chosen, record).server
+    # Before its certificates are there nothing can be asked of the server.
+    if not (server.where.pki / "admin.crt").exists():
+        return []
+    secrets = f"/api/v1/namespaces/{addons.GATEWAY_NAMESPACE}/secrets?labelSelector=owner%3Dhelm"
+    listed = server.get(secrets) or {"items": []}
+    return [item["metadata"]["labels"]["status"] for item in listed["items"]]
+
+
+def until(condition):
+    assert processes.wait(condition, PATIENCE_SECONDS), "the condition did not come true in time"
+
+
+@pytest.fixture(scope="module")
+def kubectl(opened):
+    def run(*arguments, stdin=None):
+        return opened.server.kubectl_run(
+            ["--namespace", NAMESPACE, *arguments], what=" ".join(arguments), stdin=stdin
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def image(opened):
+    found = opened.server.get("/apis/apps/v1/namespaces/kube-system/deployments/coredns")
+    return found["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
+@pytest.fixture(scope="module")
+def pods(opened, kubectl, image):
+    """Two pods that share one claim, one of them with a claim of its own and a web server."""
+    opened.server.create(
+        "/api/v1/namespaces",
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+    )
+    server = ["python3", "-m", "http.server", "8000", "--directory", "/many"]
+    objects = [claim(name, mode) for name, mode in CLAIMS.items()]
+    objects += [
+        pod("web", image, server, {"once": "/once", "many": "/many"}),
+        pod("reader", image, ["sleep", "3600"], {"many": "/many"}),
+        service(),
+        gateway(),
+        route(),
+    ]
+    opened.server.apply(objects, "make the pods of the test")
+    kubectl("wait", "--for=condition=Ready", "pod/web", "pod/reader", "--timeout=180s")
+    yield
+    opened.server.delete(f"/api/v1/namespaces/{NAMESPACE}")
+
+
+def named(kind, api_version, name, **fields):
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": {"app": name}}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **fields}
+
+
+def claim(name, mode):
+    spec = {"accessModes": [mode], "resources": {"requests": {"storage": "1Gi"}}}
+    return named("PersistentVolumeClaim", "v1", name, spec=spec)
+
+
+def pod(name, image, command, claims):
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    mounts = [{"name": claim, "mountPath": path} for claim, path in claims.items()]
+    spec = {
+        "terminationGracePeriodSeconds": 0,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": "main",
+                "image": image,
+                "command": command,
+                "volumeMounts": mounts,
+                "securityContext": security,
+            }
+        ],
+        "volumes": [
+            {"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims
+        ],
+    }
+    return named("Pod", "v1", name, spec=spec)
+
+
+def service():
+    spec = {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8000}]}
+    return named("Service", "v1", "web", spec=spec)
+
+
+def gateway():
+    listener = {"name": "http", "protocol": "HTTP", "port": 80}
+    spec = {"gatewayClassName": "fairlead", "listeners": [listener]}
+    return named("Gateway", "gateway.networking.k8s.io/v1", "entry", spec=spec)
+
+
+def route():
+    backends = [{"backendRefs": [{"name": "web", "port": 80}]}]
+    spec = {"parentRefs": [{"name": "entry"}], "rules": backends}
+    return named("HTTPRoute", "gateway.networking.k8s.io/v1", "web", spec=spec)
+
+
+@pytest.mark.parametrize(("namespace", "name"), addons.DEPLOYMENTS)
+def test_every_add_on_serves(opened, namespace, name):
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+    assert addons.is_available(opened.server.get(path))
+
+
+@pytest.mark.parametrize(("name", "mode"), CLAIMS.items())
+def test_claims_of_both_access_modes_bind(pods, opened, name, mode):
+    path = f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims/{name}"
+    found = opened.server.get(path)["status"]
+    assert (found["phase"], found["accessModes"]) == ("Bound", [mode])
+
+
+def test_what_one_pod_writes_as_a_plain_user_another_reads(pods, kubectl):
+    kubectl("exec", "web", "--", "sh", "-c", "echo shared >/many/word && echo own >/once/word")
+    assert kubectl("exec", "reader", "--", "cat", "/many/word") == "shared\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["web", f"web.{NAMESPACE}.svc.cluster.local", "kubernetes.default.svc"]
+)
+def test_services_are_found_by_name(pods, kubectl, name):
+    assert kubectl("exec", "reader", "--", "getent", "hosts", name).strip()
+
+
+def test_names_outside_of_the_cluster_do_not_exist_and_say_so_at_once(pods, kubectl):
+    question = "getent hosts example.com; echo $?"
+    # 2: the name was not found; a server that can't be reached would take seconds and say so.
+    assert kubectl("exec", "reader", "--", "timeout", "5", "sh", "-c", question).strip() == "2"
+
+
+def test_a_gateway_of_the_class_answers_on_its_cluster_ip_from_the_host(pods, opened, kubectl):
+    kubectl("exec", "web", "--", "sh", "-c", "echo through the gateway >/many/page")
+    kubectl("wait", "--for=condition=Programmed", "gateway/entry", "--timeout=180s")
+    path = f"/apis/gateway.networking.k8s.io/v1/namespaces/{NAMESPACE}/gateways/entry"
+    address = opened.server.get(path)["status"]["addresses"][0]["value"]
+    answers = []
+
+    def answered():
+        answers.append(ask(address, "/page"))
+        return answers[-1] == (200, b"through the gateway\n")
+
+    assert processes.wait(answered, PATIENCE_SECONDS), answers[-1]
+
+
+def ask(address, path):
+    connection = http.client.HTTPConnection(address, 80, timeout=10)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except OSError as refused:
+        return 0, str(refused).encode()
+    finally:
+        connection.close()
+
+
+def test_the_only_storage_class_is_the_default(opened):
+    listed = opened.server.get("/apis/storage.k8s.io/v1/storageclasses")["items"]
+    assert [item["metadata"]["name"] for item in listed] == ["local-path"]
+    annotations = listed[0]["metadata"]["annotations"]
+    assert annotations["storageclass.kubernetes.io/is-default-class"] == "true"
+
+
+def test_an_add_on_image_is_one_for_all(opened, image):
+    for namespace, name in addons.DEPLOYMENTS:
+        path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+        found = opened.server.get(path)["spec"]["template"]["spec"]["containers"][0]["image"]
+        assert found == image
+
+
+def test_a_release_whose_installation_was_killed_is_taken_over(opened):
+    assert releases(settings_like(opened.where.name)) == ["deployed"]
+
+
+def test_a_second_up_installs_nothing_anew(opened):
+    path = f"/apis/apps/v1/namespaces/{addons.GATEWAY_NAMESPACE}/deployments/envoy-gateway"
+    before = opened.server.get(path)["metadata"]["generation"]
+    up.up(settings_like(opened.where.name), up.Wanted())
+    assert opened.server.get(path)["metadata"]["generation"] == before
+    assert releases(settings_like(opened.where.name)) == ["deployed"]
+
+
+def settings_like(name):
+    return dataclasses.replace(settings.load(), name=name)
