@@ -1,0 +1,117 @@
+"""Every end gets a name, from whatever was left to read."""
+
+import pytest
+
+from fairlead_api.finetunestatus import Stage
+from fairlead_api.termination import EXIT_CODES, Cause, Termination
+from fairlead_operator.finetune import causes
+from fairlead_operator.finetune.job import failure_rules
+
+TARGET = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+
+
+def job(how="Failed", message=""):
+    condition = {"type": how, "status": "True", "message": message}
+    return {
+        "metadata": {"name": "job-train-a1", "uid": "u"},
+        "spec": {"podFailurePolicy": {"rules": failure_rules()}},
+        "status": {"conditions": [condition]},
+    }
+
+
+def pod(cause=None, *, text=None, code=None, reason="", conditions=(), name="p"):
+    """A pod that ended: with our message, with a text, or with nothing but an exit code."""
+    statuses = []
+    if cause is not None or code is not None:
+        message = text or ""
+        if cause is not None and text is None:
+            message = Termination(cause=cause, message=f"{cause} on {name}").to_message()
+        number = EXIT_CODES[cause] if code is None else code
+        terminated = {"exitCode": number, "message": message, "reason": reason}
+        statuses = [{"name": "trainer", "state": {"terminated": terminated}}]
+    return {
+        "metadata": {"name": name},
+        "spec": {"nodeName": "node-7"},
+        "status": {"conditions": list(conditions), "containerStatuses": statuses},
+    }
+
+
+@pytest.mark.parametrize(
+    ("pods", "cause"),
+    [
+        pytest.param([pod(Cause.PEER_LOST), pod(Cause.DIVERGED)], Cause.DIVERGED, id="peer"),
+        pytest.param([pod(Cause.CRASHED), pod(Cause.USER_ERROR)], Cause.USER_ERROR, id="user"),
+        pytest.param([pod(Cause.DISRUPTED), pod(Cause.PEER_LOST)], Cause.DISRUPTED, id="sigterm"),
+        pytest.param([pod(code=137, reason="OOMKilled")], Cause.OUT_OF_MEMORY, id="oom-killed"),
+        pytest.param([pod(code=143)], Cause.DISRUPTED, id="sigterm-code-only"),
+        pytest.param([pod(code=65)], Cause.DATASET_ERROR, id="code-without-message"),
+        pytest.param([pod(code=1, text="Traceback: no module")], Cause.UNKNOWN, id="log-text"),
+        pytest.param([pod(code=3, text="Traceback: no module")], Cause.CRASHED, id="odd-code"),
+        pytest.param([pod(conditions=[TARGET])], Cause.DISRUPTED, id="preempted-silently"),
+        pytest.param(
+            [pod(Cause.CRASHED, conditions=[TARGET])], Cause.DISRUPTED, id="preemption-explains"
+        ),
+        pytest.param(
+            [pod(conditions=[TARGET]), pod(Cause.CRASHED)], Cause.DISRUPTED, id="peers-crash"
+        ),
+        pytest.param(
+            [pod(Cause.USER_ERROR, conditions=[TARGET])], Cause.USER_ERROR, id="user-all-the-same"
+        ),
+        pytest.param(
+            [pod(conditions=[TARGET]), pod(Cause.OUT_OF_MEMORY)], Cause.OUT_OF_MEMORY, id="oom"
+        ),
+        pytest.param([pod()], Cause.UNKNOWN, id="nothing-left"),
+        pytest.param([], Cause.UNKNOWN, id="no-pods"),
+    ],
+)
+def test_most_specific_end_is_the_cause(pods, cause):
+    assert causes.of_attempt(Stage.TRAIN, job(), pods).cause is cause
+
+
+RULES = failure_rules()
+
+
+@pytest.mark.parametrize(
+    ("index", "cause"),
+    [(0, Cause.DISRUPTED)]
+    + [
+        (index, cause)
+        for index, rule in enumerate(RULES)
+        for cause, code in EXIT_CODES.items()
+        if code in rule.get("onExitCodes", {}).get("values", [])
+    ],
+)
+def test_job_tells_the_cause_by_the_rule_that_matched(index, cause):
+    text = f"Container trainer for pod t/p failed with exit code 9 matching rule at index {index}"
+    end = causes.of_attempt(Stage.TRAIN, job(message=text), [])
+    assert (end.cause, end.message) == (cause, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Job has reached the specified backoff limit", "rule at index 99"]
+)
+def test_job_that_tells_nothing_is_unknown_with_its_message(text):
+    end = causes.of_attempt(Stage.TRAIN, job(message=text), [])
+    assert (end.cause, end.message, end.verdict) == (Cause.UNKNOWN, text, "failure")
+
+
+def test_every_exit_code_of_ours_has_a_rule():
+    told = {value for rule in RULES for value in rule.get("onExitCodes", {}).get("values", [])}
+    assert told >= {code for code in EXIT_CODES.values() if code > 1}
+    assert len(RULES) <= 20  # the API server's bound
+
+
+def test_disruption_names_pod_node_and_reason():
+    end = causes.of_attempt(Stage.TRAIN, job(), [pod(conditions=[TARGET], name="job-train-a1-0")])
+    assert end.message == "pod job-train-a1-0 on node-7: PreemptionByScheduler: "
+
+
+def test_log_text_of_a_crash_is_the_message():
+    end = causes.of_attempt(Stage.TRAIN, job(), [pod(code=1, text="ImportError: torch")])
+    assert end.message == "ImportError: torch"
+
+
+def test_other_containers_say_nothing():
+    sidecar = pod(Cause.USER_ERROR)
+    sidecar["status"]["containerStatuses"][0]["name"] = "istio-proxy"
+    assert causes.of_attempt(Stage.TRAIN, job(), [sidecar]).cause is Cause.UNKNOWN
