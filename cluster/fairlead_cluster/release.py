@@ -36,6 +36,8 @@ class Release:
         """
         self._run(
             ["upgrade", "--install", self.name, str(CHART), "--create-namespace", "--wait"]
+            # CRDs outlive a release: they may have come by another one, or by kubectl.
+            + ["--take-ownership", "--force-conflicts"]
             # As strings: a tag that happens to be all digits is still a tag.
             + ["--timeout=5m", *_sets("--set-string", image_values(references))]
             + _sets("--set", values),

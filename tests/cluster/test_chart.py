@@ -4,7 +4,10 @@ No node runs here, so no pod starts; that the operator works is the end-to-end t
 """
 
 import json
+import os
+import socket
 import subprocess
+import sys
 import time
 
 import pytest
@@ -22,6 +25,25 @@ SERVICE = {
     "metadata": {"name": "kept", "namespace": NAMESPACE},
     "spec": {"model": {"uri": "pvc://models/base"}},
 }
+
+JOB = {
+    "apiVersion": "fairlead.dev/v1alpha1",
+    "kind": "FineTuneJob",
+    "metadata": {"name": "first", "namespace": NAMESPACE},
+    "spec": {
+        "model": {"uri": "pvc://models/base"},
+        "datasets": [{"name": "rows", "inline": '{"text": "a"}'}],
+        "trainer": {"type": "SFT"},
+        "storage": {"claimName": "models"},
+    },
+}
+CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "models", "namespace": NAMESPACE},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+MANAGED = "app.kubernetes.io/managed-by=fairlead"
 
 
 class Tools:
@@ -43,6 +65,8 @@ class Tools:
         """Install or upgrade without waiting for pods, which can't start here."""
         flags = [f"--set-string={value}" for value in release.image_values(IMAGES)]
         flags += [f"--set={value}" for value in values]
+        # Other tests of this cluster bring the CRDs too.
+        flags += ["--take-ownership", "--force-conflicts"]
         done = self._run(
             self.helm,
             "upgrade",
@@ -74,7 +98,7 @@ def tools(cluster):
     ready.install()
     yield ready
     ready.uninstall()
-    ready.kube("delete", "modelservices", "--all", "--ignore-not-found")
+    ready.kube("delete", "modelservices,finetunejobs", "--all")
     ready.kube("delete", "namespace", NAMESPACE, "--wait=false")
 
 
@@ -139,6 +163,59 @@ def test_operators_account_may_do_its_work_and_no_more(tools, verb, what, allowe
     assert tools.may(account, verb, what) is allowed
 
 
+@pytest.fixture
+def operator(tools, cluster, tmp_path):
+    """The operator with the rights and the settings that the chart gives it, on this machine."""
+    token = tools.kube("create", "token", "chart-operator")
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token.strip()}
+    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    deployment = json.loads(tools.kube("get", "deployment", "chart-operator", "-o", "json"))
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+    env |= {"FAIRLEAD_NAMESPACE": NAMESPACE, "FAIRLEAD_POD_NAME": "outside"}
+    env |= {f"FAIRLEAD_{part}_PORT": str(free_port()) for part in ("METRICS", "PROBES", "PROGRESS")}
+    env |= {"KUBECONFIG": str(tmp_path / "kubeconfig"), "PATH": os.environ["PATH"]}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fairlead_operator"], env=env, stdout=log, stderr=log
+        )
+        yield process
+        process.terminate()
+        process.wait(60)
+    print((tmp_path / "log").read_text())
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_operator_works_with_the_rights_and_settings_of_the_chart(tools, operator, cluster):
+    tools.kube("apply", "-f", "-", stdin=yaml.safe_dump_all([CLAIM, JOB, SERVICE]))
+    waiting = {"job": "first-prepare-a1", "deployment": "", "lease": "chart-operator"}
+    deadline = time.monotonic() + 120
+    while waiting:
+        assert operator.poll() is None, "the operator ended"
+        assert time.monotonic() < deadline, f"never made: {waiting}"
+        for kind, name in list(waiting.items()):
+            found = tools.kube("get", kind, "-o", "name", "-l", MANAGED).splitlines()
+            if any(each.endswith(f"/{name}") or not name for each in found):
+                del waiting[kind]
+    account = f"system:serviceaccount:{NAMESPACE}:chart-operator"
+    with cluster.audit_log.open() as lines:
+        events = [json.loads(line) for line in lines if account in line]
+    calls = [event for event in events if event["user"]["username"] == account]
+    assert calls
+    refused = [f"{event['verb']} {event['requestURI']}" for event in calls if code(event) == 403]
+    assert refused == []
+
+
+def code(event):
+    return event.get("responseStatus", {}).get("code")
+
+
 def test_upgrade_changes_only_what_was_asked(tools):
     before = json.loads(tools.kube("get", "deployment", "chart-operator", "-o", "json"))
     tools.install("operator.replicas=3")
@@ -153,5 +230,7 @@ def test_uninstall_keeps_users_work_and_the_next_install_takes_it_over(tools):
     tools.uninstall()
     assert "chart-operator" not in tools.kube("get", "deployments,clusterroles", "-o", "name")
     assert tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}") == uid
+    # As if the CRD had come by kubectl.
+    tools.kube("annotate", "crd", "finetunejobs.fairlead.dev", "meta.helm.sh/release-name-")
     tools.install()
     assert tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}") == uid
