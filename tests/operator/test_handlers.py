@@ -1,0 +1,72 @@
+"""Kopf watches for us and does nothing else."""
+
+import pytest
+
+from fairlead_operator import handlers, kube
+
+kopf = handlers.kopf
+
+
+@pytest.fixture
+def registry(world):
+    return handlers.registry(world.intake)
+
+
+@pytest.fixture
+async def configured():
+    settings = kopf.OperatorSettings()
+    await handlers._configure(settings=settings)
+    return settings
+
+
+def resource(kind):
+    return kopf.Resource(
+        group=kind.group, version=kind.version, plural=kind.plural, kind=kind.kind, preferred=True
+    )
+
+
+def test_every_watched_kind_has_one_handler(registry):
+    for kind in kube.WATCHED:
+        assert len(registry._watching.get_all_handlers()) == len(kube.WATCHED)
+        assert registry._watching.has_handlers(resource=resource(kind)), kind
+
+
+def test_nothing_makes_kopf_write_to_an_object(registry):
+    for store in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
+        assert store.get_all_handlers() == []
+
+
+@pytest.mark.parametrize("kind", kube.CHILDREN, ids=lambda kind: kind.plural)
+async def test_of_children_only_ours_are_asked_for(configured, kind):
+    selectors = configured.watching.label_selectors.collect(resource(kind))
+    assert selectors == ["app.kubernetes.io/managed-by=fairlead"]
+
+
+@pytest.mark.parametrize("kind", kube.PARENTS, ids=lambda kind: kind.plural)
+async def test_resources_need_no_label(configured, kind):
+    assert configured.watching.label_selectors.collect(resource(kind)) == []
+
+
+async def test_of_crds_only_the_optional_one_is_watched(configured):
+    fields = configured.watching.field_selectors.collect(resource(kube.CRD))
+    assert fields == ["metadata.name=httproutes.gateway.networking.k8s.io"]
+    assert len(kube.OPTIONAL) == 1, "one field selector names one CRD"
+
+
+async def test_no_event_is_posted(configured):
+    assert not configured.posting.enabled
+
+
+async def test_an_event_reaches_the_cache_and_the_queue(world, job):
+    handler = handlers._handler(world.intake, kube.FINETUNEJOB)
+    seen = job | {"metadata": job["metadata"] | {"uid": "u", "resourceVersion": "5"}}
+    await handler(event={"type": "ADDED", "object": seen})
+    assert world.store.get(kube.FINETUNEJOB, "team", "tune") is not None
+    assert (await world.queue.get()).name == "tune"
+
+
+async def test_kopf_keeps_nothing_of_an_object(job):
+    memories = handlers._NoMemories()
+    body = job | {"metadata": job["metadata"] | {"uid": "u"}}
+    await memories.recall(body, noticed_by_listing=True)
+    assert list(memories.iter_all_memories()) == []
