@@ -36,8 +36,7 @@ DATE_FORMS = (
     "{short} {day} {year}",
     "{day}-{short}-{year}",
     "the {ordinal} of {month} {year}",
-    "the {ordinal} of {month} {spoken}",
-    "{month} the {ordinal}, {spoken}",
+    "{month} the {ordinal}, {year}",
 )
 DATE_FRAMES = (
     "{}",
@@ -82,10 +81,7 @@ class Question(NamedTuple):
 
 
 def spell(number: int) -> str:
-    """Say a whole number below a thousand in words: 342 -> three hundred and forty-two."""
-    if number >= 100:
-        rest = number % 100
-        return f"{ONES[number // 100]} hundred" + (f" and {spell(rest)}" if rest else "")
+    """Say a whole number below a hundred in words: 42 -> forty-two."""
     if number < 20:
         return ONES[number]
     return TENS[number // 10] + (f"-{ONES[number % 10]}" if number % 10 else "")
@@ -103,13 +99,6 @@ def _nth(number: int) -> str:
     return f"{number}{'th' if 10 < number < 14 else suffix}"
 
 
-def _spoken_year(year: int) -> str:
-    century, rest = divmod(year, 100)
-    if rest == 0:
-        return f"{spell(century)} hundred"
-    return f"{spell(century)} {'oh ' if rest < 10 else ''}{spell(rest)}"
-
-
 def date_question(draw: random.Random) -> Question:
     """Draw a date in free text; the answer is its ISO form."""
     month = draw.randrange(12)
@@ -121,7 +110,6 @@ def date_question(draw: random.Random) -> Question:
         year=year,
         nth=_nth(day),
         ordinal=ordinal(day),
-        spoken=_spoken_year(year),
     )
     text = draw.choice(DATE_FRAMES).format(written)
     return Question(text, f"{year}-{month + 1:02}-{day:02}")
@@ -129,17 +117,17 @@ def date_question(draw: random.Random) -> Question:
 
 def _quantity(draw: random.Random, factor: int) -> tuple[str, int]:
     """A number as written and how many canonical units it makes."""
-    whole = draw.randint(1, 99) if draw.random() < 0.5 else draw.randint(1, 999)
-    kinds = ["digits", "words"] + ["decimal", "and a half"] * (factor > 1)
-    kind = draw.choice(kinds)
+    kind = draw.choice(["digits", "words"] + ["decimal", "and a half"] * (factor > 1))
     if kind == "digits":
+        whole = draw.randint(1, 999)
         return str(whole), whole * factor
+    whole = draw.randint(1, 99)
     if kind == "words":
         return spell(whole), whole * factor
     if kind == "and a half":
-        return f"{spell(whole % 100 or 1)} and a half", (whole % 100 or 1) * factor + factor // 2
+        return f"{spell(whole)} and a half", whole * factor + factor // 2
     tenths = draw.randint(1, 9)
-    return f"{whole % 100}.{tenths}", (whole % 100) * factor + tenths * factor // 10
+    return f"{whole}.{tenths}", whole * factor + tenths * factor // 10
 
 
 def amount_question(draw: random.Random) -> Question:

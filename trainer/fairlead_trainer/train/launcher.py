@@ -111,9 +111,14 @@ class _Child:
         now = time.monotonic()
         if now >= self._term_at:
             self._term_at = math.inf
-            self.process.send_signal(signal.SIGTERM)
+            self._signal(signal.SIGTERM)
         if now >= self._kill_at:
-            self.process.kill()
+            self._kill_at = math.inf
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the child; Popen's own methods would wait for it behind reap()'s back."""
+        os.kill(self.process.pid, number)
 
     def reap(self) -> int | None:
         """Bury every process that has ended; returns the child's code when it is among them."""
