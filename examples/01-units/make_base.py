@@ -1,0 +1,208 @@
+"""Make what the example starts from: a small base model that knows task A, and task B's data.
+
+Runs in the trainer's image as ``python make_base.py CLAIM_FOLDER`` and leaves there::
+
+    bases/dates/            a Llama of 2 million parameters with tokenizer and chat template
+    datasets/amounts.jsonl  questions and answers of task B, as TRL's prompt and completion
+
+The base is trained here and now on dates (task A) and never sees an amount. A folder that this
+very text has made before is left as it is.
+"""
+
+import hashlib
+import json
+import logging
+import random
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import questions
+import torch
+from questions import Question
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+log = logging.getLogger("make_base")
+
+BASE_SEED, DATA_SEED, TEST_SEED, VOCABULARY_SEED = 1, 2, 3, 4
+NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 1000, 24, 0.003
+NUM_EXAMPLES, NUM_TESTS = 20_000, 100
+VOCABULARY_SIZE = 1024
+PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message.role == 'assistant' %}"
+    + ASSISTANT
+    + "{{ message.content }}"
+    + END
+    + "{% else %}"
+    "" + USER + "{{ message.content }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}" + ASSISTANT + "{% endif %}"
+)
+MODEL = LlamaConfig(
+    hidden_size=192,
+    intermediate_size=512,
+    num_hidden_layers=4,
+    num_attention_heads=3,  # of 64 values each, a size that every engine has a kernel for
+    num_key_value_heads=3,
+    max_position_embeddings=512,
+    tie_word_embeddings=True,
+)
+
+
+def make_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer: common words of both tasks whole, digits one by one."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY_SIZE,
+        special_tokens=[PAD, USER, ASSISTANT, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (
+        question.text
+        for task in questions.TASKS
+        for question in islice(questions.drawn(task, VOCABULARY_SEED), 20_000)
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, chat_template=CHAT_TEMPLATE
+    )
+
+
+class Encoder:
+    """Questions as token ids."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.tokenizer = tokenizer
+        self.pad, self.end = tokenizer.pad_token_id, tokenizer.eos_token_id
+
+    def prompt(self, question: Question) -> list[int]:
+        """What the model is given."""
+        return self.tokenizer.encode(f"{USER}{question.text}{ASSISTANT}", add_special_tokens=False)
+
+    def answer(self, question: Question) -> list[int]:
+        """What it should go on with."""
+        return self.tokenizer.encode(question.answer + END, add_special_tokens=False)
+
+    def batches(self, drawn: Iterator[Question]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Token ids and labels; rows of similar length together, so that little is padding."""
+        order = random.Random(BASE_SEED)
+        while True:
+            rows = [(self.prompt(q), self.answer(q)) for q in islice(drawn, BATCH_SIZE * 8)]
+            rows.sort(key=lambda row: len(row[0]) + len(row[1]))
+            batches = [rows[at : at + BATCH_SIZE] for at in range(0, len(rows), BATCH_SIZE)]
+            order.shuffle(batches)
+            yield from (self._tensors(batch) for batch in batches)
+
+    def _tensors(
+        self, rows: list[tuple[list[int], list[int]]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(len(prompt) + len(answer) for prompt, answer in rows)
+        ids = torch.full((len(rows), width), self.pad)
+        labels = torch.full((len(rows), width), -100)
+        for row, (prompt, answer) in enumerate(rows):
+            end = len(prompt) + len(answer)
+            ids[row, :end] = torch.tensor(prompt + answer)
+            labels[row, len(prompt) : end] = torch.tensor(answer)
+        return ids, labels
+
+
+def pretrain(encoder: Encoder) -> LlamaForCausalLM:
+    """Train a fresh model on task A."""
+    torch.manual_seed(BASE_SEED)
+    MODEL.vocab_size = len(encoder.tokenizer)
+    MODEL.pad_token_id, MODEL.eos_token_id = encoder.pad, encoder.end
+    MODEL.bos_token_id = None
+    model = LlamaForCausalLM(MODEL)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.05
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min((step + 1) / 30, 1.0, 2.0 * (NUM_STEPS - step) / NUM_STEPS),
+    )
+    batches = encoder.batches(questions.drawn("dates", BASE_SEED))
+    began = time.monotonic()
+    for step, (ids, labels) in enumerate(islice(batches, NUM_STEPS), start=1):
+        loss = model(ids, labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if step % 50 == 0:
+            log.info(
+                "step %d/%d loss %.3f %.0f s",
+                step, NUM_STEPS, loss.item(), time.monotonic() - began,
+            )  # fmt: skip
+    return model.eval()
+
+
+def exact_match(model: LlamaForCausalLM, encoder: Encoder, task: str) -> float:
+    """Share of unseen questions that the model answers exactly."""
+    asked = list(islice(questions.drawn(task, TEST_SEED), NUM_TESTS))
+    prompts = [encoder.prompt(question) for question in asked]
+    width = max(map(len, prompts))
+    ids = torch.tensor([[encoder.pad] * (width - len(prompt)) + prompt for prompt in prompts])
+    answers = model.generate(
+        ids, attention_mask=(ids != encoder.pad).long(), max_new_tokens=16, do_sample=False
+    )[:, width:]
+    texts = encoder.tokenizer.batch_decode(answers, skip_special_tokens=True)
+    right = [text == question.answer for text, question in zip(texts, asked, strict=True)]
+    return sum(right) / len(right)
+
+
+def write_dataset(path: Path) -> None:
+    """Task B as rows that TRL trains on with loss on the answers only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        for question in islice(questions.drawn("amounts", DATA_SEED), NUM_EXAMPLES):
+            row = {
+                "prompt": [{"role": "user", "content": question.text}],
+                "completion": [{"role": "assistant", "content": question.answer}],
+            }
+            file.write(json.dumps(row) + "\n")
+
+
+def content_key() -> str:
+    """What the result depends on: this text and the questions'."""
+    texts = [Path(__file__).read_bytes(), Path(questions.__file__).read_bytes()]
+    return hashlib.sha256(b"".join(texts)).hexdigest()
+
+
+def main(claim: Path) -> None:
+    """Make base and dataset, unless they are there."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    folder, key_file = claim / "bases/dates", claim / "bases/dates.key"
+    if key_file.is_file() and key_file.read_text() == content_key():
+        log.info("%s is there already", folder)
+        return
+    key_file.unlink(missing_ok=True)
+    write_dataset(claim / "datasets/amounts.jsonl")
+    encoder = Encoder(make_tokenizer())
+    model = pretrain(encoder)
+    scores = {task: exact_match(model, encoder, task) for task in questions.TASKS}
+    log.info("exact answers to unseen questions: %s", scores)
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    encoder.tokenizer.save_pretrained(folder)
+    (folder / "scores.json").write_text(json.dumps(scores))
+    for path in folder.iterdir():
+        path.chmod(0o644)  # the server runs as another user
+    key_file.write_text(content_key())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
