@@ -6,16 +6,12 @@ All their pods run one image, so a fresh node pulls and unpacks once.
 from __future__ import annotations
 
 import functools
-import json
-import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 from fairlead_cluster import (
     api,
-    commands,
     components,
-    control_plane,
+    gateway,
     images,
     imagetable,
     manifests,
@@ -25,14 +21,11 @@ from fairlead_cluster import (
 )
 
 IMAGE = "addons"
-GATEWAY_MODULE = "github.com/envoyproxy/gateway"
-GATEWAY_NAMESPACE = "envoy-gateway-system"
-GATEWAY_RELEASE = "envoy-gateway"
 _PATIENCE_SECONDS = 180.0
 DEPLOYMENTS = (
     ("kube-system", "coredns"),
     ("local-path-storage", "local-path-provisioner"),
-    (GATEWAY_NAMESPACE, "envoy-gateway"),
+    (gateway.NAMESPACE, "envoy-gateway"),
 )
 
 
@@ -50,8 +43,8 @@ class Addons:
         """Install what is missing and bring the rest up to date."""
         self.server.apply(self._objects("coredns.yaml"), "install cluster DNS")
         self.server.apply(self._objects("local-path.yaml"), "install dynamic volumes")
-        if self._gateway_record() != self._installed_gateway():
-            self._install_gateway()
+        where = self.parts.where
+        gateway.of(self.cache, where.kubeconfig, where.etc, self.image).install()
         self.server.apply(self._objects("gateway.yaml"), "make the gateway class")
 
     def wait(self, supervisor: processes.Supervisor) -> None:
@@ -76,58 +69,6 @@ class Addons:
             "node": self.parts.where.node_name,
         }
         return manifests.objects(manifest, values)
-
-    @property
-    def _record_file(self) -> Path:
-        return self.parts.where.etc / "gateway.json"
-
-    def _gateway_record(self) -> dict[str, str]:
-        return {"image": self.image, "chart": str(self._chart_source())}
-
-    def _installed_gateway(self) -> dict[str, str] | None:
-        try:
-            found: dict[str, str] = json.loads(self._record_file.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        return found
-
-    def _chart_source(self) -> Path:
-        return self.cache.module_folder(GATEWAY_MODULE, "charts/gateway-helm")
-
-    def _install_gateway(self) -> None:
-        self._forget_interrupted_release()
-        self._helm(
-            *("upgrade", "--install", GATEWAY_RELEASE, str(self._chart())),
-            *("--create-namespace", f"--timeout={_PATIENCE_SECONDS:.0f}s"),
-            *("--set", f"global.images.envoyProxy.image={self.image}"),
-        )
-        control_plane.write(self._record_file, json.dumps(self._gateway_record()))
-
-    def _chart(self) -> Path:
-        """The chart of the module has no values, only a template of them."""
-        chart = self.parts.where.etc / "gateway-helm"
-        shutil.rmtree(chart, ignore_errors=True)
-        shutil.copytree(self._chart_source(), chart)
-        template = (chart / "values.tmpl.yaml").read_text()
-        values = template.replace("${GatewayImage}", self.image)
-        values = values.replace("${GatewayImagePullPolicy}", "IfNotPresent")
-        (chart / "values.yaml").write_text(values)
-        return chart
-
-    def _forget_interrupted_release(self) -> None:
-        # helm refuses to go on from a release whose installation was killed.
-        for release in json.loads(self._helm("list", "--pending", "--output=json")):
-            self._helm("uninstall", release["name"], "--no-hooks")
-
-    def _helm(self, *arguments: str) -> str:
-        home = self.parts.where.root / "helm"
-        place = (f"--namespace={GATEWAY_NAMESPACE}", f"--kubeconfig={self.parts.where.kubeconfig}")
-        return commands.run(
-            [self.cache.path("helm"), *arguments, *place],
-            what="install Envoy Gateway",
-            way_out=f"see `kubectl -n {GATEWAY_NAMESPACE} get pods,events`, then run `up` again",
-            env={"HOME": str(home), "PATH": "/usr/bin:/bin"},
-        )
 
 
 def push_image(found: registry.Registry, cache: programs.Cache) -> str:

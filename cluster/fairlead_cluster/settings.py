@@ -29,6 +29,8 @@ class Settings:
     """One folder a cluster; removed by `down`."""
     context: str | None
     """A kubeconfig context of the user's own, used in place of an embedded cluster."""
+    provider: str | None
+    """`embedded` or `kind`; None lets the machine decide."""
     registry: str | None
     """Where the images of a foreign context are pulled from."""
     slot: int | None
@@ -63,6 +65,7 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
         cache_dir=cache / "fairlead",
         state_dir=Path(state_home) / "fairlead" if state_home else Path("/var/lib/fairlead"),
         context=env.get("FAIRLEAD_CONTEXT") or None,
+        provider=env.get("FAIRLEAD_PROVIDER") or None,
         registry=env.get("FAIRLEAD_REGISTRY") or None,
         slot=None if slot is None else int(slot),
     )

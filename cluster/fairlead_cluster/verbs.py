@@ -7,7 +7,17 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fairlead_cluster import down, errors, imageverbs, loading, pins, programs, status, up
+from fairlead_cluster import (
+    errors,
+    imageverbs,
+    kind,
+    loading,
+    pins,
+    programs,
+    providers,
+    status,
+    up,
+)
 from fairlead_cluster.demo import verb as demo
 from fairlead_cluster.settings import Settings
 
@@ -62,25 +72,30 @@ def _up(settings: Settings, given: Arguments) -> int:
         num_simulated_gpu_nodes=given.simulated_gpu_nodes,
         with_addons=not given.without_addons,
     )
-    opened = up.up(settings, wanted)
-    print(f"export KUBECONFIG={opened.where.kubeconfig}")
+    access = providers.bring_up(settings, wanted)
+    if access.kubeconfig is not None:
+        print(f"export KUBECONFIG={access.kubeconfig}")
     return 0
 
 
 def _down(settings: Settings, _: Arguments) -> int:
-    down.down(settings)
+    providers.take_down(settings)
     return 0
 
 
 def _status(settings: Settings, _: Arguments) -> int:
-    lines, is_whole = status.report(*status.require(settings))
+    lines, is_whole = providers.report(settings)
     print("\n".join(lines))
     return 0 if is_whole else 1
 
 
 def _kubeconfig(settings: Settings, _: Arguments) -> int:
-    opened, _record = status.require(settings)
-    print(opened.where.kubeconfig)
+    found = providers.kubeconfig(settings)
+    if found is None:
+        raise errors.NoCluster(
+            f"context {settings.context} has no kubeconfig of ours", "use yours, as kubectl does"
+        )
+    print(found)
     return 0
 
 
@@ -138,6 +153,10 @@ def _load_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(settings: Settings, given: Arguments) -> int:
+    if providers.choose(settings) == providers.KIND:
+        kind.Kind(settings).load(given.image)
+        print(given.image)
+        return 0
     print(loading.load(settings, given.image, given.as_name))
     return 0
 

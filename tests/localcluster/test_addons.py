@@ -9,7 +9,17 @@ import sys
 
 import pytest
 
-from fairlead_cluster import addons, cluster, processes, settings, state, up
+from fairlead_cluster import (
+    addons,
+    cluster,
+    processes,
+    settings,
+    state,
+    up,
+)
+from fairlead_cluster import (
+    gateway as envoy_gateway,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -39,7 +49,7 @@ def releases(chosen):
     # Before its certificates are there nothing can be asked of the server.
     if not (server.where.pki / "admin.crt").exists():
         return []
-    secrets = f"/api/v1/namespaces/{addons.GATEWAY_NAMESPACE}/secrets?labelSelector=owner%3Dhelm"
+    secrets = f"/api/v1/namespaces/{envoy_gateway.NAMESPACE}/secrets?labelSelector=owner%3Dhelm"
     listed = server.get(secrets) or {"items": []}
     return [item["metadata"]["labels"]["status"] for item in listed["items"]]
 
@@ -215,7 +225,7 @@ def test_a_release_whose_installation_was_killed_is_taken_over(opened):
 
 
 def test_a_second_up_installs_nothing_anew(opened):
-    path = f"/apis/apps/v1/namespaces/{addons.GATEWAY_NAMESPACE}/deployments/envoy-gateway"
+    path = f"/apis/apps/v1/namespaces/{envoy_gateway.NAMESPACE}/deployments/envoy-gateway"
     before = opened.server.get(path)["metadata"]["generation"]
     up.up(settings_like(opened.where.name), up.Wanted())
     assert opened.server.get(path)["metadata"]["generation"] == before
