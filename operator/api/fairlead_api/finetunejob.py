@@ -167,11 +167,11 @@ class Output(SpecModel):
     """LoRA: publish a whole model with the adapter merged in; false publishes the adapter."""
 
 
+# trainer isn't among them: it is required and has one value, so it cannot change as yet.
 IMMUTABLE_FIELDS = (
     "model",
     "datasets",
     "prepare",
-    "trainer",
     "tuning",
     "hyperparameters",
     "deepspeed",
