@@ -1,0 +1,53 @@
+"""The chart as users get it, on a whole cluster: its own test, its pods, its minimal profile."""
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def system(installed):
+    return installed.kube(installed.release.namespace)
+
+
+def available(deployment):
+    status = deployment.get("status", {})
+    return status.get("availableReplicas") == deployment["spec"]["replicas"]
+
+
+def test_releases_own_test_passes(installed):
+    installed.release.test()
+
+
+def test_pods_would_be_admitted_under_pod_security_restricted(system):
+    label = "pod-security.kubernetes.io/enforce=restricted"
+    said = system.run("label", "--dry-run=server", "--overwrite", "ns", system.namespace, label)
+    assert "would violate" not in said
+
+
+def test_both_replicas_run_and_one_leads(system):
+    operator = system.wait("deployment", "fairlead-operator", available)
+    assert operator["spec"]["replicas"] == 2
+    lease = system.wait("lease", "fairlead-operator", lambda found: found["spec"]["holderIdentity"])
+    pods = system.list("pods", "app.kubernetes.io/component=operator")
+    assert lease["spec"]["holderIdentity"] in {pod["metadata"]["name"] for pod in pods}
+
+
+def test_gateway_of_the_chart_has_an_address(system):
+    gateway = system.wait("gateway", "fairlead", lambda found: found["status"].get("addresses"))
+    programmed = system.condition(gateway, "Programmed")
+    assert programmed is not None
+    assert programmed.status == "True", programmed.message
+
+
+def test_minimal_profile_serves_without_a_gateway_and_the_way_back_works(installed, system):
+    minimal = ["operator.replicas=1", "gateway.enabled=false", "monitoring.enabled=false"]
+    try:
+        installed.release.install(installed.images, minimal)
+        assert system.find("gateway", "fairlead") is None
+        operator = system.wait("deployment", "fairlead-operator", available)
+        assert operator["spec"]["replicas"] == 1
+    finally:
+        installed.release.install(installed.images)
+    system.wait("gateway", "fairlead", lambda found: found["status"].get("addresses"))
+    system.wait("deployment", "fairlead-operator", available)
