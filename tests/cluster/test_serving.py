@@ -1,0 +1,260 @@
+"""A ModelService on a real API server: strict fields, real Deployments, the operator killed.
+
+No node runs the pods: the tests say which are ready, as a kubelet would.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+
+from fairlead_api import crd
+
+pytestmark = pytest.mark.cluster
+
+WAIT_SECONDS = 90
+NUM_NAMESPACES = 5
+
+
+class Namespace:
+    """A namespace of the test's own, through kubectl."""
+
+    def __init__(self, cluster, name):
+        self.name = name
+        self._command = [str(cluster.kubectl), f"--kubeconfig={cluster.kubeconfig}"]
+
+    def run(self, *arguments, stdin=None):
+        command = [*self._command, f"--namespace={self.name}", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def apply(self, *manifests):
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
+        self.run("apply", "--filename=-", stdin=text)
+
+    def list(self, kind):
+        return json.loads(self.run("get", kind, "--output=json"))["items"]
+
+    def service(self):
+        return json.loads(self.run("get", "modelservice", "dates", "--output=json"))
+
+    def status(self):
+        return self.service().get("status", {})
+
+    def reasons(self):
+        found = self.status().get("conditions", [])
+        return {each["type"]: f"{each['status']}:{each['reason']}" for each in found}
+
+    def selected(self):
+        service = json.loads(self.run("get", "service", "dates", "--output=json"))
+        return service["spec"]["selector"]["fairlead.dev/revision"]
+
+    def until(self, what, check):
+        """Wait for a check to hold; what stands in the end is in the error."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            found = check()
+            if found:
+                return found
+            time.sleep(0.2)
+        raise AssertionError(f"no {what} after {WAIT_SECONDS} s: {json.dumps(self.status())}")
+
+    def make_ready(self, revision, num_pods):
+        """Do as a kubelet does once pods answer their probes."""
+
+        def pods():
+            found = [
+                pod
+                for pod in self.list("pods")
+                if pod["metadata"]["labels"]["fairlead.dev/revision"] == revision
+            ]
+            return found if len(found) >= num_pods else None
+
+        for pod in self.until(f"{num_pods} pods of {revision}", pods):
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
+            patch = {"status": {"phase": "Running", "conditions": [ready]}}
+            self.run(
+                "patch",
+                "pod",
+                pod["metadata"]["name"],
+                "--subresource=status",
+                f"--patch={json.dumps(patch)}",
+            )
+
+
+class Operator:
+    """The operator as a process of this machine."""
+
+    def __init__(self, cluster, namespaces, log):
+        self._environment = os.environ | {
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "FAIRLEAD_NAMESPACE": namespaces[0],
+            "FAIRLEAD_WATCH_NAMESPACES": ",".join(namespaces),
+            "FAIRLEAD_TRAINER_IMAGE": "example.org/trainer",
+            "FAIRLEAD_SERVER_IMAGE": "example.org/server",
+            "FAIRLEAD_METRICS_PORT": "18080",
+            "FAIRLEAD_PROBES_PORT": "18081",
+        }
+        self._log = log
+        self._process = None
+
+    def start(self, **environment):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fairlead_operator"],
+            env=self._environment | environment,
+            stdout=self._log,
+            stderr=self._log,
+        )
+
+    def kill(self):
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(30)
+
+    def stop(self):
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(60)
+
+
+def manifest(**spec):
+    return {
+        "apiVersion": "fairlead.dev/v1alpha1",
+        "kind": "ModelService",
+        "metadata": {"name": "dates"},
+        "spec": {"model": {"uri": "pvc://models/base"}, "replicas": 2} | spec,
+    }
+
+
+@pytest.fixture(scope="module")
+def namespaces(cluster):
+    """Namespaces with a claim, one a test: an operator's start is the slow part."""
+    found = [Namespace(cluster, f"serving-{uuid.uuid4().hex[:8]}") for _ in range(NUM_NAMESPACES)]
+    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    for each in found:
+        each.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each.name}})
+        each.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "metadata": {"name": "models"},
+                "spec": claim,
+            }
+        )
+    yield found
+    for each in found:
+        each.run("delete", "namespace", each.name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def operator(cluster, namespaces, tmp_path_factory):
+    for definition in (crd.finetunejob_crd(), crd.modelservice_crd()):
+        namespaces[0].run(
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--filename=-",
+            stdin=json.dumps(definition),
+        )
+    path = tmp_path_factory.mktemp("operator") / "operator.log"
+    with path.open("wb") as log:
+        found = Operator(cluster, [each.name for each in namespaces], log)
+        found.start()
+        yield found
+        found.stop()
+    print(path.read_text())
+
+
+@pytest.fixture
+def namespace(namespaces):
+    return next(each for each in namespaces if not each.list("modelservices"))
+
+
+@pytest.fixture
+def served(namespace, operator):
+    """A service whose first revision answers; its namespace."""
+    namespace.apply(manifest())
+    stable = namespace.until("stable", lambda: namespace.status().get("stable"))
+    namespace.make_ready(stable, 2)
+    namespace.until("ready", lambda: namespace.reasons().get("Ready") == "True:ReplicasReady")
+    return namespace
+
+
+def test_revisions_take_turns_and_old_ones_go(served):
+    first = served.status()["stable"]
+    assert served.selected() == first
+    served.apply(manifest(engine={"maxModelLen": 64}))
+    second = served.until("candidate", lambda: served.status().get("candidate"))
+    served.make_ready(second, 2)
+    served.until("switch", lambda: served.status()["stable"] == second)
+    served.until("new selector", lambda: served.selected() == second)
+    served.until("end of the old one", lambda: len(served.list("deployments")) == 1)
+    assert served.reasons()["Progressing"] == "False:RolledOut"
+    assert served.reasons()["RouteReady"] == "False:NoGateway"
+    records = served.list("controllerrevisions")
+    assert {each["metadata"]["labels"]["fairlead.dev/revision"] for each in records} == {
+        first,
+        second,
+    }
+
+
+def test_operator_killed_after_each_fact_acts_on_it_when_it_is_back(served, operator):
+    served.apply(manifest(engine={"maxModelLen": 64}))
+    second = served.until("candidate", lambda: served.status().get("candidate"))
+    operator.kill()
+    operator.start()
+    served.make_ready(second, 2)
+    served.until("switch", lambda: served.status()["stable"] == second)
+    operator.kill()
+    operator.start()
+    served.until("new selector", lambda: served.selected() == second)
+    served.until("end of the old one", lambda: len(served.list("deployments")) == 1)
+    assert len(served.list("controllerrevisions")) == 2
+
+
+def test_scale_reaches_the_pods_and_the_scale_subresource_tells(served):
+    served.run("scale", "modelservice", "dates", "--replicas=3")
+    served.until("pods", lambda: len(served.list("pods")) == 3)
+    path = f"/apis/fairlead.dev/v1alpha1/namespaces/{served.name}/modelservices/dates/scale"
+    scale = served.until(
+        "scale",
+        lambda: (
+            (found := json.loads(served.run("get", "--raw", path)))["status"]["replicas"] == 3
+            and found
+        ),
+    )
+    assert scale["status"]["selector"] == "fairlead.dev/modelservice=dates"
+    assert len(served.list("controllerrevisions")) == 1
+
+
+def test_quiet_service_is_written_no_more(served):
+    def versions():
+        kinds = ("modelservices", "deployments", "services", "controllerrevisions")
+        return [
+            (each["kind"], each["metadata"]["name"], each["metadata"]["resourceVersion"])
+            for kind in kinds
+            for each in served.list(kind)
+        ]
+
+    before = served.until(
+        "quiet", lambda: (a := versions(), time.sleep(3)) and a == versions() and a
+    )
+    served.run("annotate", "modelservice", "dates", "touched=1")
+    time.sleep(3)
+    after = versions()
+    assert [each for each in after if each not in before] == [
+        each for each in after if each[0] == "ModelService"
+    ]
+
+
+def test_deleting_the_service_deletes_its_children(served):
+    served.run("delete", "modelservice", "dates")
+    for kind in ("deployments", "services", "controllerrevisions", "pods"):
+        served.until(f"end of {kind}", lambda kind=kind: served.list(kind) == [])
