@@ -7,7 +7,7 @@ the only way results reach the operator: logs are never parsed.
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from fairlead_api.artifact import Artifact
 from fairlead_api.base import StatusModel
@@ -91,11 +91,19 @@ class TrainingResult(StatusModel):
     """Folder of the checkpoint that this attempt began with."""
 
 
+def _shortened(text: object) -> object:
+    """Cut a long text's middle: a message must never keep its cause from being told."""
+    if not isinstance(text, str) or len(text) <= _MAX_TEXT:
+        return text
+    head = _MAX_TEXT // 3
+    return f"{text[:head]} … {text[head + 3 - _MAX_TEXT :]}"
+
+
 class Termination(StatusModel):
     """One container's end."""
 
     cause: Cause
-    message: Annotated[str, Field(max_length=_MAX_TEXT)] = ""
+    message: Annotated[str, BeforeValidator(_shortened), Field(max_length=_MAX_TEXT)] = ""
     """A sentence for the user: what, where (file and line), and the way out."""
     stage: str = ""
     attempt: int = 0
@@ -104,12 +112,12 @@ class Termination(StatusModel):
     artifact: Artifact | None = None
 
     def to_message(self) -> str:
-        """The termination message: JSON of at most 4096 bytes."""
+        """The termination message: JSON of at most 4096 bytes; only the sentence is shortened."""
         text = self.model_dump_json(by_alias=True, exclude_none=True)
-        if len(text.encode()) <= MAX_MESSAGE_BYTES:
+        if len(text.encode()) <= MAX_MESSAGE_BYTES or not self.message:
             return text
-        short = self.model_copy(update={"message": self.message[:200], "artifact": None})
-        return short.model_dump_json(by_alias=True, exclude_none=True)
+        half = self.message[: len(self.message) // 2]
+        return self.model_copy(update={"message": half}).to_message()
 
 
 def read(message: str) -> Termination | None:
@@ -129,7 +137,7 @@ def of_container(terminated: dict[str, Any]) -> Termination:
         return termination
     code = int(terminated.get("exitCode", 1))
     cause = _CAUSE_OF_CODE.get(code, Cause.CRASHED)
-    text = (terminated.get("message") or f"exit code {code}")[-_MAX_TEXT:]
+    text = terminated.get("message") or f"exit code {code}"
     return Termination(cause=cause, message=text)
 
 
