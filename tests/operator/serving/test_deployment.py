@@ -15,7 +15,7 @@ def render(make_service, options):
     def render(replicas=2, **changes):
         service = make_service(replicas=replicas)
         chosen = dataclasses.replace(options, **changes)
-        wanted = revision.wanted(service, PinnedModel(uri="pvc://models/base"), (), chosen)
+        wanted = revision.wanted(service, PinnedModel(uri="pvc://models/base"), (), (), chosen)
         return wanted, deployment.deployment(service, wanted, chosen)
 
     return render

@@ -1,5 +1,6 @@
 """A ModelService's life: first revision, rollouts, rollbacks, failures."""
 
+import dataclasses
 from datetime import timedelta
 
 import pytest
@@ -156,6 +157,20 @@ def test_revision_that_never_served_makes_room_at_once(make_world, seen):
     assert world.status["stable"] != broken
     world.settle()
     assert world.running() == {world.status["stable"]}
+
+
+@pytest.mark.parametrize("has_served", [True, False], ids=["has served", "never served"])
+def test_newer_image_reaches_only_services_that_never_served(make_world, options, has_served):
+    world = make_world()
+    world.step()
+    before = world.status["stable"]
+    if has_served:
+        world.make_ready()
+        world.settle()
+    world.options = dataclasses.replace(options, image="newer")
+    world.settle()
+    assert (world.status["stable"] == before) is has_served
+    assert len(world.running()) == 1
 
 
 def test_stable_that_lost_its_pods_yields_to_a_candidate_that_answers(served):

@@ -12,10 +12,10 @@ MODEL = PinnedModel(uri="pvc://models/base")
 
 @pytest.fixture
 def wanted(make_service, options):
-    def wanted(known=(), model=MODEL, changes=None, annotations=None, **spec):
+    def wanted(known=(), unproven=(), model=MODEL, changes=None, annotations=None, **spec):
         service = make_service(annotations=annotations, **spec)
         return revision.wanted(
-            service, model, known, dataclasses.replace(options, **(changes or {}))
+            service, model, known, unproven, dataclasses.replace(options, **(changes or {}))
         )
 
     return wanted
@@ -73,6 +73,14 @@ def test_change_makes_a_revision(wanted, change):
 def test_change_that_makes_no_revision(wanted, change):
     first = wanted()
     assert wanted(known=[first], **change) == first
+
+
+def test_revision_that_never_served_gets_a_corrected_image(wanted):
+    broken = wanted()
+    mended = wanted(known=[broken], unproven=[broken.name], changes={"image": "newer"})
+    assert mended.name != broken.name
+    assert wanted(known=[broken, mended], unproven=[broken.name]) == mended
+    assert wanted(known=[broken], unproven=[broken.name]) == broken
 
 
 def test_image_is_part_of_the_hash(wanted):

@@ -1,5 +1,7 @@
 """Whatever happens in whatever order: traffic has pods, and everything converges."""
 
+import dataclasses
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ happenings = st.one_of(
     ),
     st.tuples(st.just("claim"), st.booleans()),
     st.tuples(st.just("gateway api"), st.booleans()),
+    st.tuples(st.just("image"), st.sampled_from(["server:1", "server:2"])),
     st.tuples(st.just("delete"), st.sampled_from(["Service", "Deployment", "HTTPRoute"])),
 )
 
@@ -40,6 +43,8 @@ def happen(world, what, *details):
         assert_traffic_has_pods(world, crashed=details[1] is not None)
     elif what == "claim":
         world.claims["models"] = {"metadata": {}} if details[0] else None
+    elif what == "image":
+        world.options = dataclasses.replace(world.options, image=details[0])
     elif what == "gateway api":
         world.has_gateway_api = details[0]
     elif what == "delete":

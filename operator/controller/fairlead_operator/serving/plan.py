@@ -3,7 +3,7 @@
 Pure; ``reconcile`` observes before and applies after. Read ``plan`` from top to bottom.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -48,7 +48,8 @@ def plan(service: ModelService, observed: Observed, now: datetime, options: Opti
     }
     newest_first = sorted(known.values(), key=lambda found: -found.number)
     resolution = model.resolve(service, observed, [found.model for found in newest_first])
-    wanted, refusal = _wanted(service, resolution, known, options)
+    unproven = {name for name, found in health.items() if not found.proven}
+    wanted, refusal = _wanted(service, resolution, known, unproven, options)
     rollout = rollouts.decide(service, wanted, known.values(), health, now)
     if wanted is not None:
         known.setdefault(wanted.name, wanted)
@@ -81,6 +82,7 @@ def _wanted(
     service: ModelService,
     resolution: model.Resolution,
     known: Mapping[str, Revision],
+    unproven: Set[str],
     options: Options,
 ) -> tuple[Revision | None, str]:
     """The revision that the spec asks for, or why it can't be rendered."""
@@ -89,7 +91,8 @@ def _wanted(
         arguments.engine_arguments(service.spec, options.allowed_arguments)
         if resolution.model is None:
             return None, ""
-        return revisions.wanted(service, resolution.model, known.values(), options), ""
+        found = revisions.wanted(service, resolution.model, known.values(), unproven, options)
+        return found, ""
     except arguments.ArgumentRefused as refused:
         return None, str(refused)
 

@@ -6,7 +6,7 @@ spec of that day nor the operator of that day.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -39,18 +39,23 @@ class Revision:
 
 
 def wanted(
-    service: ModelService, model: PinnedModel, known: Iterable[Revision], options: Options
+    service: ModelService,
+    model: PinnedModel,
+    known: Iterable[Revision],
+    unproven: Collection[str],
+    options: Options,
 ) -> Revision:
     """The revision that the spec asks for; raises ArgumentRefused.
 
     What was asked for before is not rendered again: so a new operator or a new server image
-    restarts no service that nobody touched.
+    restarts no service that nobody touched. Only what never served (``unproven``) is, for a
+    corrected image must reach the service that waits for it.
     """
     newest_first = sorted(known, key=lambda revision: revision.number, reverse=True)
     asked = inputs(service, model)
-    for revision in newest_first:
-        if revision.inputs == asked:
-            return revision
+    before = next((revision for revision in newest_first if revision.inputs == asked), None)
+    if before is not None and before.name not in unproven:
+        return before
     template = pod.template(service, model, options)
     name = short_hash(template)
     for revision in newest_first:
