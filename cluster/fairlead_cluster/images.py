@@ -125,9 +125,10 @@ class Workshop:
             return {name: f"{registry}/{tagged(name, tag)}" for name, tag in tags.items()}
         tags = self.build(names, registry)
         for name, tag in tags.items():
-            if not registry.has(imagetable.IMAGES[name].repository, tag):
-                self._push_one(name, registry.url_for_host)
-                registry.keep()
+            with self._locked(name):  # who held the lock may have pushed it
+                if not registry.has(imagetable.IMAGES[name].repository, tag):
+                    self._push_one(name, registry.url_for_host)
+                    registry.keep()
         return {name: f"{registry.url_for_node}/{tagged(name, tag)}" for name, tag in tags.items()}
 
     def _push_one(self, name: str, address: str) -> None:

@@ -151,12 +151,7 @@ def installed() -> Installed:
     opened = up.up(chosen, up.Wanted())
     own = registry.ensure(chosen.state_dir, opened.cache)
     workshop = images.open_workshop(chosen.cache_dir, images.Options())
-    pushed = workshop.push(release.RELEASED, own.url_for_host)
-    own.keep()
-    references = {
-        name: reference.replace(own.url_for_host, own.url_for_node, 1)
-        for name, reference in pushed.items()
-    }
+    references = workshop.push(release.RELEASED, own)
     chart = release.Release(opened.cache.path("helm"), opened.where.kubeconfig)
     chart.install(references)
     return Installed(opened, chart, references)
