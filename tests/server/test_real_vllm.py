@@ -4,6 +4,7 @@ Runs in the server's own environment (requirements/server.txt) only; one server 
 in their order: the last one ends it.
 """
 
+import http.client
 import json
 import os
 import re
@@ -38,42 +39,6 @@ START_SECONDS = 900  # on two busy cores
 URL = f"http://127.0.0.1:{names.PORT_SERVE}"
 MAX_TOKENS = 3000
 MAX_QUEUED = 4
-
-
-@pytest.fixture(scope="module")
-def claims(tmp_path_factory):
-    """A claim with a model of 100,000 random weights; a token a byte."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    claims = tmp_path_factory.mktemp("claims")
-    folder = claims / "models" / "tiny"
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(["<pad>", "<s>", "</s>", *alphabet])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
-    )
-    fast.chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
-    fast.save_pretrained(folder)
-    torch.manual_seed(7)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=4096,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return claims
 
 
 def serve_file():
@@ -131,10 +96,15 @@ def wait_until(condition, seconds):
 
 
 def probe(path):
+    """Status of a path, None where nothing answers; cheap, for it is asked often."""
+    connection = http.client.HTTPConnection("127.0.0.1", names.PORT_SERVE, timeout=10)
     try:
-        return httpx.get(URL + path, timeout=10).status_code
-    except httpx.TransportError:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
         return None
+    finally:
+        connection.close()
 
 
 def descendants(pid):

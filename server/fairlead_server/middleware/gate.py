@@ -1,5 +1,7 @@
 """The one ASGI layer around vLLM: who comes in, on what terms, and what the probes say."""
 
+import time
+from collections.abc import Callable
 from http import HTTPStatus
 
 from fairlead_api.servefile import ServeFile
@@ -15,10 +17,15 @@ from fairlead_server.middleware.traffic import Traffic
 class Gate:
     """vLLM constructs it with the app alone (``--middleware``); the serve file says the rest."""
 
-    def __init__(self, app: App, serve: ServeFile | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        serve: ServeFile | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app = app
         self._serve = settings.read() if serve is None else serve
-        self._traffic = Traffic(self._serve.limits.max_queued_requests)
+        self._traffic = Traffic(self._serve.limits.max_queued_requests, clock)
         self._pulse = probes.Pulse(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

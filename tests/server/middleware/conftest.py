@@ -98,8 +98,7 @@ def gate(app, clock):
         serve = ServeFile(
             model_uri="pvc://models/tiny", served_model_name="tiny", limits=Limits(**limits)
         )
-        built = Gate(app, serve)
-        built._traffic._clock = clock
+        built = Gate(app, serve, clock)
 
         async def outer(scope, receive, send):
             await built({**scope, "app": app}, receive, send)
