@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -51,10 +52,15 @@ class Node:
     def start(self, supervisor: processes.Supervisor, server: api.Api) -> None:
         """Start what does not run and wait until the node is Ready."""
         supervisor.start(components.containerd(self.parts))
-        socket = self.parts.where.containerd_socket
-        supervisor.wait_ready("containerd", socket.exists, _PATIENCE_SECONDS)
+        socket_file = self.parts.where.containerd_socket
+        supervisor.wait_ready("containerd", lambda: listens(socket_file), _PATIENCE_SECONDS)
         path = self._register(supervisor, server)
-        supervisor.start(components.kubelet(self.parts))
+        before = self._last_sign(server)
+        if supervisor.start(components.kubelet(self.parts)):
+            # After a crash the node's object still says Ready until somebody notices.
+            supervisor.wait_ready(
+                "kubelet", lambda: self._last_sign(server) != before, _PATIENCE_SECONDS
+            )
         supervisor.wait_ready("kubelet", lambda: has_address(server.get(path)), _PATIENCE_SECONDS)
         supervisor.start(components.kube_proxy(self.parts))
         supervisor.wait_ready(
@@ -77,6 +83,13 @@ class Node:
         conflist = json.dumps(self._cni(pod_range(server.get(path))), indent=2)
         control_plane.write(self.parts.where.etc / "cni" / "10-pods.conflist", conflist)
         return path
+
+    def _last_sign(self, server: api.Api) -> str | None:
+        """When the kubelet last renewed its lease."""
+        path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/"
+        lease = server.get(path + self.parts.where.node_name) or {}
+        found: str | None = lease.get("spec", {}).get("renewTime")
+        return found
 
     @property
     def _registries(self) -> Path:
@@ -137,6 +150,16 @@ class Node:
             link = self._cni_bin / name
             link.unlink(missing_ok=True)
             link.symlink_to(self.parts.programs[name])
+
+
+def listens(file: Path) -> bool:
+    """Tell whether somebody listens on a socket: the file alone outlives a killed process."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        try:
+            caller.connect(str(file))
+        except OSError:
+            return False
+    return True
 
 
 def has_address(item: api.Object | None) -> bool:

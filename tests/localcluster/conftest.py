@@ -39,8 +39,13 @@ def fresh(as_root) -> Iterator[Callable[[str], settings.Settings]]:
 
 @pytest.fixture(scope="session")
 def with_node(fresh) -> cluster.Cluster:
-    """A cluster with a real node and no add-ons: its pods run the pause image."""
-    return up.up(fresh("fl-test-node"), up.Wanted(with_addons=False, num_simulated_gpu_nodes=2))
+    """A cluster with a real node and no add-ons: its pods run the pause image.
+
+    The node comes after the simulated ones, as in a cluster that was a control plane at first.
+    """
+    chosen = fresh("fl-test-node")
+    up.up(chosen, up.Wanted(control_plane_only=True, num_simulated_gpu_nodes=2))
+    return up.up(chosen, up.Wanted(with_addons=False))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from fairlead_cluster import (
     cgroups,
     down,
     errors,
+    network,
     node,
     processes,
     programs,
@@ -27,6 +29,7 @@ from fairlead_cluster import (
     simulated,
     state,
     status,
+    teardown,
     up,
 )
 
@@ -236,6 +239,21 @@ def test_a_dead_component_is_named_and_started_again(with_node, capsys):
     until(lambda: pod_status(with_node.server, "one").get("phase") == "Running")
 
 
+def test_a_cluster_comes_back_after_the_machine_was_restarted(with_node, pod):
+    before = restarts(with_node, "one")
+    cgroups.of(with_node.where.kernel_name).remove()
+    network.remove(with_node.where)
+    teardown.unmount_below(with_node.where.root)
+    shutil.rmtree(with_node.where.sockets)
+    up.up(settings_like(with_node.where.name), up.Wanted(with_addons=False))
+    until(lambda: restarts(with_node, "one") > before)
+    until(lambda: pod_status(with_node.server, "one")["containerStatuses"][0]["ready"])
+
+
+def restarts(opened, name):
+    return pod_status(opened.server, name)["containerStatuses"][0]["restartCount"]
+
+
 def test_two_clusters_live_side_by_side(with_node, fresh):
     chosen = fresh("fl-test-other")
     other = up.up(chosen, CONTROL_PLANE)
@@ -266,7 +284,6 @@ def test_a_range_that_the_host_uses_is_refused_before_anything_starts(fresh):
 @pytest.mark.parametrize(
     "heard",
     [
-        pytest.param("network namespace", id="after-the-network"),
         pytest.param("control plane", id="after-the-control-plane"),
         pytest.param(None, id="at-the-start"),
     ],
@@ -290,20 +307,33 @@ def test_an_interrupted_up_is_taken_over_by_the_next(fresh, start_up, heard):
     assert traces(chosen.name) == []
 
 
-def test_a_broken_record_does_not_keep_a_cluster_from_going(fresh):
-    chosen = fresh("fl-test-broken")
-    opened = up.up(chosen, CONTROL_PLANE)
-    opened.where.state_file.write_text("{")
-    with pytest.raises(errors.ClusterError, match="can't be read"):
-        up.up(chosen, CONTROL_PLANE)
-    down.down(chosen)
-    assert traces(chosen.name) == []
-
-
-@pytest.mark.parametrize("damage", ["whole", "containerd-killed", "pid-files-lost"])
-def test_down_leaves_nothing(fresh, damage):
+def test_down_leaves_nothing(fresh):
     chosen = fresh("fl-test-gone")
     before = machine()
+    with_running_pod(chosen)
+    assert traces(chosen.name) != []
+    down.down(chosen)
+    assert traces(chosen.name) == []
+    assert machine() == before
+
+
+def test_down_needs_neither_records_nor_a_runtime_that_lives(fresh):
+    chosen = fresh("fl-test-gone")
+    before = machine()
+    opened = with_running_pod(chosen)
+    os.kill(opened.supervisor.pid("containerd"), signal.SIGKILL)
+    for record in opened.where.pids.iterdir():
+        record.unlink()
+    opened.where.state_file.write_text("{")
+    with pytest.raises(errors.ClusterError, match="can't be read") as refused:
+        up.up(chosen, CONTROL_PLANE)
+    assert "down" in refused.value.way_out
+    down.down(chosen)
+    assert traces(chosen.name) == []
+    assert machine() == before
+
+
+def with_running_pod(chosen):
     opened = up.up(chosen, up.Wanted(with_addons=False))
     tag = opened.cache.key(node.PAUSE)
     container = {"name": "pause", "image": f"{registry.NODE_NAME}/{node.PAUSE}:{tag}"}
@@ -311,15 +341,7 @@ def test_down_leaves_nothing(fresh, damage):
     body["spec"] = {"containers": [container]}
     opened.server.create("/api/v1/namespaces/default/pods", body)
     until(lambda: pod_status(opened.server, "one").get("phase") == "Running")
-    assert traces(chosen.name) != []
-    if damage == "containerd-killed":
-        os.kill(opened.supervisor.pid("containerd"), signal.SIGKILL)
-    elif damage == "pid-files-lost":
-        for record in opened.where.pids.iterdir():
-            record.unlink()
-    down.down(chosen)
-    assert traces(chosen.name) == []
-    assert machine() == before
+    return opened
 
 
 def machine():

@@ -1,6 +1,7 @@
 """Command lines and configuration files: every path and address is the cluster's own."""
 
 import base64
+import socket
 from pathlib import Path
 
 import pytest
@@ -180,5 +181,16 @@ def test_device_names_fit_the_kernel(name, device):
     where = layout.Layout(name, Path("/x"))
     assert where.host_device.startswith(device)
     assert len(where.host_device) <= 15
-    socket = where.sockets / ("f" * 64)
-    assert len(str(socket)) <= 107
+    longest = where.sockets / ("f" * 64)
+    assert len(str(longest)) <= 107
+
+
+def test_a_socket_counts_while_somebody_listens_on_it(tmp_path):
+    file = tmp_path / "socket"
+    assert not node.listens(file)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(file))
+        server.listen()
+        assert node.listens(file)
+    assert file.exists()
+    assert not node.listens(file), "left behind by a killed process"
