@@ -350,3 +350,92 @@ async def test_a_pods_own_token_reports_progress_and_no_other_does(api, team, st
     assert {names.MANAGER_OPERATOR, names.MANAGER_PROGRESS} <= managers
     rival = await api.get(kube.FINETUNEJOB, team, "rival")
     assert "progress" not in rival["status"]
+
+
+def loose_crd(plural, kind):
+    """A CRD of the Gateway API without its schema: enough to be served, watched and written."""
+    group = kube.HTTP_ROUTE.group
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {
+        "name": kube.HTTP_ROUTE.version,
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {"openAPIV3Schema": schema},
+    }
+    approval = {"api-approved.kubernetes.io": "unapproved, for tests"}
+    return {
+        "apiVersion": kube.CRD.api_version,
+        "kind": kube.CRD.kind,
+        "metadata": {"name": f"{plural}.{group}", "annotations": approval},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"plural": plural, "kind": kind, "singular": kind.lower()},
+            "versions": [version],
+        },
+    }
+
+
+@pytest.fixture
+def gateway_api(kubectl):
+    """Brings the Gateway API and takes it away again, both when told to."""
+    crds = [loose_crd(kind.plural, kind.kind) for kind in (kube.HTTP_ROUTE, kube.GATEWAY)]
+    found = [entry["metadata"]["name"] for entry in crds]
+    if kube.HTTP_ROUTE.group in kubectl("get", "crd", "-o", "name"):
+        pytest.skip("this cluster has the Gateway API already")
+
+    def appear():
+        kubectl(
+            "apply",
+            "-f",
+            "-",
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}),
+        )
+        kubectl("wait", "--for=condition=Established", "crd", *found)
+
+    def vanish():
+        kubectl("delete", "crd", "--ignore-not-found", *found)
+
+    yield appear, vanish
+    vanish()
+
+
+def service(team):
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.MODELSERVICE,
+        "metadata": {"name": "serve", "namespace": team},
+        "spec": {"model": {"uri": "pvc://work/base"}},
+    }
+
+
+async def test_gateway_api_may_come_and_go_while_the_operator_runs(
+    api, team, start, kubectl, gateway_api
+):
+    appear, vanish = gateway_api
+    one = start("one", FAIRLEAD_GATEWAY=f"{team}/edge")
+    await one.leading()
+    await api.create(service(team))
+
+    async def reason():
+        live = await api.get(kube.MODELSERVICE, team, "serve")
+        found = (live.get("status") or {}).get("conditions") or []
+        return next((c["reason"] for c in found if c["type"] == "RouteReady"), None)
+
+    async def absent():
+        return await reason() == "GatewayAPIAbsent"
+
+    async def routed():
+        return await api.get(kube.HTTP_ROUTE, team, "serve")
+
+    await until(absent, "the absence is told")
+    assert one.sample(f"{metrics.RECONCILES}_total", outcome="failed") == 0
+    appear()
+    route = await until(routed, "the route is made")
+    await api.delete(kube.HTTP_ROUTE, team, "serve", route["metadata"]["uid"])
+    await until(routed, "the deletion was noticed by a watch that began late")
+    vanish()
+    if one.process.poll() is not None:  # its watch ended with the CRD: a restart is the way out
+        one = start("one", FAIRLEAD_GATEWAY=f"{team}/edge")
+    await until(absent, "the absence is told again")

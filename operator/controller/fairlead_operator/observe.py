@@ -21,7 +21,7 @@ from fairlead_operator.plan import Manifest, Observed
 from fairlead_operator.store import Key, Store
 
 REMEMBER_SECONDS: Final = 20.0
-REMEMBER_API_SECONDS: Final = 30.0
+REMEMBER_API_SECONDS: Final = 10.0
 _MOST_REMEMBERED: Final = 10_000
 
 AnswerT = TypeVar("AnswerT")
@@ -56,7 +56,7 @@ class Observer:
         raise TypeError(f"no observation is defined for {type(resource).__name__}")
 
     async def serves_gateway_api(self) -> bool:
-        """Whether HTTPRoutes can be made; asked anew every half minute."""
+        """Whether HTTPRoutes can be made; asked anew every ten seconds."""
 
         async def ask() -> bool:
             return await self._cluster.serves(kube.HTTP_ROUTE)
