@@ -48,19 +48,17 @@ def read(path: Path) -> State | None:
     Raises:
         ClusterError: When the record is broken or of another version of the tool.
     """
+    way_out = f"run `fairlead-cluster down --name {path.parent.name}`, then `up` again"
     try:
         document = json.loads(path.read_text())
         state = State(**document)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as broken:
-        raise errors.ClusterError(
-            f"{path} can't be read ({broken})", "run `fairlead-cluster down`, then `up` again"
-        ) from broken
+        raise errors.ClusterError(f"{path} can't be read ({broken})", way_out) from broken
     if state.format != FORMAT:
         raise errors.ClusterError(
-            f"{path} has format {state.format}, this tool writes {FORMAT}",
-            "run `fairlead-cluster down`, then `up` again",
+            f"{path} has format {state.format}, this tool writes {FORMAT}", way_out
         )
     return state
 

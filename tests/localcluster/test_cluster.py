@@ -195,22 +195,40 @@ def test_requests_are_in_the_audit_log_with_who_made_them(with_node):
 
 
 def test_simulated_pods_run_on_simulated_nodes_only(with_node):
-    spec = {
-        "nodeSelector": {"type": "kwok"},
-        "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}],
-        "containers": [
-            {
-                "name": "trainer",
-                "image": "any",
-                "resources": {"limits": {"nvidia.com/gpu": "8"}},
-            }
-        ],
-    }
-    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gpu"}, "spec": spec}
-    with_node.server.create("/api/v1/namespaces/default/pods", body)
+    with_node.server.create("/api/v1/namespaces/default/pods", simulated_pod("gpu"))
     until(lambda: pod_status(with_node.server, "gpu").get("phase") == "Running")
     found = with_node.server.get("/api/v1/namespaces/default/pods/gpu")
     assert found["spec"]["nodeName"].startswith(simulated.PREFIX)
+
+
+def test_a_deleted_simulated_pod_ends_as_a_killed_one_before_it_goes(with_node):
+    """A Job waits for that end: its finalizer stays on the pod until then."""
+    body = simulated_pod("preempted", finalizers=["fairlead.dev/test"])
+    path = "/api/v1/namespaces/default/pods/preempted"
+    with_node.server.create("/api/v1/namespaces/default/pods", body)
+    until(lambda: pod_status(with_node.server, "preempted").get("phase") == "Running")
+    with_node.server.delete(path)
+    until(lambda: pod_status(with_node.server, "preempted").get("phase") == "Failed")
+    (container,) = pod_status(with_node.server, "preempted")["containerStatuses"]
+    assert container["state"]["terminated"]["exitCode"] == 137
+    patch = ["patch", "pod", "preempted", "--type=merge", '--patch={"metadata":{"finalizers":[]}}']
+    with_node.server.kubectl_run(patch, what="let the pod go")
+    until(lambda: with_node.server.get(path) is None)
+
+
+def simulated_pod(name, **metadata):
+    container = {
+        "name": "trainer",
+        "image": "any",
+        "resources": {"limits": {"nvidia.com/gpu": "8"}},
+    }
+    spec = {
+        "nodeSelector": {"type": "kwok"},
+        "tolerations": [{"key": "kwok.x-k8s.io/node", "operator": "Exists"}],
+        "containers": [container],
+    }
+    metadata = {"name": name, **metadata}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def test_the_number_of_simulated_nodes_is_what_was_asked_for_last(with_node):

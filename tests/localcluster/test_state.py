@@ -40,7 +40,7 @@ def test_a_broken_record_names_the_file_and_the_way_out(tmp_path, text):
     path.write_text(text)
     with pytest.raises(errors.ClusterError, match=str(path)) as refused:
         state.read(path)
-    assert "down" in refused.value.way_out
+    assert f"down --name {tmp_path.name}" in refused.value.way_out
 
 
 def test_slots_are_those_of_the_other_clusters(tmp_path):
