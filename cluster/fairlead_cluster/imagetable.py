@@ -46,8 +46,8 @@ _IMAGES: Final = (
     Image("torch", "torch", 150, parents=_BUILT_ON, is_published=False),
     Image("operator", "operator", 25, 5, _BUILT_ON),
     Image("addons", "addons", 10, 5, {"BASE_IMAGE": "base"}),
-    Image("trainer", "trainer", 120, 30, _WITH_TORCH),
-    Image("server", "server", 120, 30, _WITH_TORCH, by_accelerator=True),
+    Image("trainer", "trainer", 180, 60, _WITH_TORCH),
+    Image("server", "server", 120, 60, _WITH_TORCH, by_accelerator=True),
 )
 IMAGES: Final[Mapping[str, Image]] = {image.name: image for image in _IMAGES}
 PUBLISHED: Final = tuple(image.name for image in _IMAGES if image.is_published)
