@@ -45,6 +45,12 @@ def test_a_kind_knows_where_its_objects_are(kind, place, path):
         pytest.param(401, {}, kube.Unauthorized, id="unauthorized"),
         pytest.param(400, {}, kube.Invalid, id="bad-request"),
         pytest.param(422, {"reason": "Invalid"}, kube.Invalid, id="invalid"),
+        pytest.param(
+            422,
+            {"details": {"causes": [{"field": "metadata.uid"}]}},
+            kube.Conflict,
+            id="another-uid",
+        ),
         pytest.param(429, {}, kube.Unavailable, id="too-many"),
         pytest.param(500, {}, kube.Unavailable, id="internal"),
         pytest.param(503, {"details": None}, kube.Unavailable, id="no-details"),

@@ -154,6 +154,8 @@ def error(call: str, status: int, body: Manifest, retry_after_seconds: float = 0
         class_ = AlreadyExists
     elif any(cause.get("reason") == "NamespaceTerminating" for cause in causes):
         class_ = NamespaceTerminating
+    elif any(cause.get("field") == "metadata.uid" for cause in causes):
+        class_ = Conflict  # an apply to a successor of the same name is told as 422
     text = body.get("message") or reason or "no message"
     return class_(f"{call}: {status}: {text}", status, retry_after_seconds)
 
