@@ -128,30 +128,38 @@ def wait_until_says(kube, name, type_, reason, timeout=120):
 
 
 @pytest.fixture(scope="module")
-def served(module_kube, base):
-    """Service "amounts" of a job that was not done when the service was made."""
-    module_kube.apply(service("amounts", {"fineTuneJobRef": {"name": "teach"}}))
-    assert "no FineTuneJob teach" in wait_until_says(
-        module_kube, "amounts", "ModelLoaded", "FineTuneJobNotFound"
-    )
+def teach(module_kube, base):
+    """A FineTuneJob on its way, seen unfinished by a service; its name."""
+    module_kube.apply(service("of-teach", {"fineTuneJobRef": {"name": "teach"}}))
+    message = wait_until_says(module_kube, "of-teach", "ModelLoaded", "FineTuneJobNotFound")
+    assert "no FineTuneJob teach" in message
     module_kube.apply(job("teach", base))
-    wait_until_says(module_kube, "amounts", "ModelLoaded", "FineTuneJobNotComplete")
-    assert module_kube.list("deployment") == []
+    wait_until_says(module_kube, "of-teach", "ModelLoaded", "FineTuneJobNotComplete")
+    assert module_kube.list("deployment", "fairlead.dev/modelservice=of-teach") == []
+    module_kube.run("delete", "modelservice", "of-teach")
+    return "teach"
+
+
+@pytest.fixture(scope="module")
+def served(module_kube, base):
+    """Service "amounts" of the base, answering."""
+    module_kube.apply(service("amounts", {"uri": base}))
     module_kube.wait_for("modelservice", "amounts", "Ready", SERVE_SECONDS)
     return module_kube.get("modelservice", "amounts")
 
 
-def folder_with_a_pickle(kube, base, installed):
-    """Copy the base and lay a pickle file beside it; the folder's uri."""
+@pytest.fixture(scope="module")
+def pickled(module_kube, base):
+    """A copy of the base with a pickle file beside it; its uri."""
     code = (
         "import pathlib, pickle, shutil;"
         "shutil.copytree('/storage/base', '/storage/pickled', dirs_exist_ok=True);"
         "pathlib.Path('/storage/pickled/pytorch_model.bin').write_bytes(pickle.dumps({}))"
     )
-    pod = kube.get("job", "make-base")["spec"]["template"]["spec"]
+    pod = module_kube.get("job", "make-base")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     container["command"] = ["python", "-c", code]
-    kube.apply(
+    module_kube.apply(
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -159,13 +167,8 @@ def folder_with_a_pickle(kube, base, installed):
             "spec": {"backoffLimit": 0, "template": {"spec": pod}},
         }
     )
-    kube.wait_for("job", "make-pickled", "Complete")
+    module_kube.wait_for("job", "make-pickled", "Complete")
     return base.replace("/base", "/pickled")
-
-
-@pytest.fixture(scope="module")
-def pickled(module_kube, base, installed):
-    return folder_with_a_pickle(module_kube, base, installed)
 
 
 def test_model_folder_with_a_pickle_file_is_refused_where_kubectl_looks(module_kube, pickled):
@@ -194,26 +197,17 @@ def test_service_answers_through_the_gateway(served, gateway_address):
     assert json.loads(text)["choices"]
 
 
-def test_deleted_job_changes_nothing(served, module_kube):
-    before = module_kube.get("modelservice", "amounts")["status"]
-    module_kube.run("delete", "finetunejob", "teach")
-    module_kube.run("annotate", "modelservice", "amounts", "seen=again")
-    assert says(module_kube, "amounts", "Ready").status == "True"
-    assert module_kube.get("modelservice", "amounts")["status"]["model"] == before["model"]
-
-
-def test_rollout_loses_no_request(served, module_kube, gateway_address, pickled):
+def test_rollout_to_a_jobs_model_loses_no_request(
+    served, module_kube, gateway_address, pickled, teach
+):
     first = module_kube.get("modelservice", "amounts")["status"]["stable"]
     with Asking(gateway_address, served["status"]["url"], "amounts") as asking:
-        # One that can't serve: stable goes on, and says so.
-        broken = service("amounts", {"uri": pickled})
-        module_kube.apply(broken)
+        # A model that can't be served: stable goes on, and says so.
+        module_kube.apply(service("amounts", {"uri": pickled}))
         wait_until_says(module_kube, "amounts", "Progressing", "ArtifactRefused", 300)
         assert says(module_kube, "amounts", "Available").status == "True"
-        # One that can.
-        better = service("amounts", {"fineTuneJobRef": {"name": "teach"}})
-        better["spec"]["engine"]["maxModelLen"] = 64
-        module_kube.apply(better)
+        # One that can, as soon as its job is done.
+        module_kube.apply(service("amounts", {"fineTuneJobRef": {"name": teach}}))
         module_kube.wait(
             "modelservice",
             "amounts",
@@ -221,17 +215,35 @@ def test_rollout_loses_no_request(served, module_kube, gateway_address, pickled)
             SERVE_SECONDS,
             "switch",
         )
-        deadline = time.monotonic() + 180
-        while module_kube.list("pod", f"fairlead.dev/revision={first}"):
-            assert time.monotonic() < deadline, "the first revision's pods never went"
-            time.sleep(1)
-        time_of_switch = asking.answered
-        while asking.answered < time_of_switch + 20 and not asking.failures:
+        wait_until_gone(module_kube, f"fairlead.dev/revision={first}")
+        at_switch = asking.answered
+        while asking.answered < at_switch + 20 and not asking.failures:
             time.sleep(0.2)
     assert asking.failures == []
     assert asking.answered > 100
     stable = module_kube.get("modelservice", "amounts")["status"]["stable"]
-    assert [d["metadata"]["name"] for d in module_kube.list("deployment")] == [f"amounts-{stable}"]
+    left = module_kube.list("deployment", "fairlead.dev/modelservice=amounts")
+    assert [each["metadata"]["name"] for each in left] == [f"amounts-{stable}"]
+
+
+def wait_until_gone(kube, selector, timeout=180):
+    """Wait until no pod of the selector is left, drained ones included."""
+    deadline = time.monotonic() + timeout
+    while kube.list("pod", selector):
+        assert time.monotonic() < deadline, f"pods of {selector} never went"
+        time.sleep(1)
+
+
+def test_deleted_job_changes_nothing(served, module_kube, teach):
+    before = module_kube.get("modelservice", "amounts")["status"]
+    assert before["model"]["fineTuneJob"] == teach
+    module_kube.run("delete", "finetunejob", teach)
+    module_kube.apply(service("amounts", {"fineTuneJobRef": {"name": teach}}, gatewayRefs=[]))
+    wait_until_says(module_kube, "amounts", "RouteReady", "NoGateway")
+    after = module_kube.get("modelservice", "amounts")["status"]
+    assert (after["stable"], after["model"]) == (before["stable"], before["model"])
+    assert says(module_kube, "amounts", "Ready").status == "True"
+    assert module_kube.find("httproute", "amounts") is None
 
 
 def test_scale_subresource_scales_the_pods(served, module_kube):
@@ -239,4 +251,3 @@ def test_scale_subresource_scales_the_pods(served, module_kube):
     module_kube.wait_for("modelservice", "amounts", "Ready", 120, status="False")
     assert says(module_kube, "amounts", "Ready").reason == "ScaledToZero"
     module_kube.wait("modelservice", "amounts", lambda m: m["status"].get("replicas", 0) == 0, 120)
-    assert module_kube.get("httproute", "amounts")
