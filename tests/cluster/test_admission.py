@@ -141,6 +141,11 @@ VALID = [
     pytest.param(JOB, {"resourcesPerNode.limits": {"nvidia.com/gpu": "8"}}, id="gpus-as-text"),
     pytest.param(
         JOB,
+        {"numProcPerNode": 4, "resourcesPerNode.limits": {"nvidia.com/gpu": 8}},
+        id="fewer-processes-than-gpus",
+    ),
+    pytest.param(
+        JOB,
         {"resourcesPerNode": {"limits": {"cpu": 2, "memory": "4Gi"}, "requests": {"cpu": "500m"}}},
         id="cpu-and-memory",
     ),
@@ -298,6 +303,10 @@ BROKEN = {
     "loraAlpha has a meaning": (JOB, {"tuning.loraAlpha": 8}),
     "loraDropout has a meaning": (JOB, {"tuning.loraDropout": 0.1}),
     "targetModules has a meaning": (JOB, {"tuning.targetModules": ["q_proj"]}),
+    "numProcPerNode must not": (
+        JOB,
+        {"numProcPerNode": 3, "resourcesPerNode.limits": {"nvidia.com/gpu": "2"}},
+    ),
     "datasets may hold": (
         JOB,
         {"datasets": [{"name": f"d{n}", "inline": "x" * 131072} for n in range(5)]},

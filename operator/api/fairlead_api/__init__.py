@@ -5,7 +5,8 @@ anything but the standard library and pydantic; every other distribution may imp
 this one imports none of them.
 
 Reading order: ``names`` (every string that two parts must spell alike), ``base`` (what all
-resources share), ``finetunejob`` and ``modelservice`` (the resources), ``conditions``, then the
-documents that pass between parts: ``runfile`` (operator to trainer), ``termination`` (trainer to
-operator), ``artifact`` (trainer to server), ``servefile`` (operator to server).
+resources share), ``finetunejob``, ``finetunestatus`` and ``modelservice`` (the resources),
+``conditions``, ``deepspeed``, then the documents that pass between parts: ``runfile`` (operator to
+trainer), ``termination`` (trainer to operator), ``artifact`` (trainer to server), ``servefile``
+(operator to server).
 """

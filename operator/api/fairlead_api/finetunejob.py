@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from fairlead_api import names
 from fairlead_api.base import (
     DurationText,
     ExtraArgs,
@@ -229,13 +230,20 @@ class FineTuneJobSpec(SpecModel):
             " put larger ones into a ConfigMap or on a claim",
             field_path=".datasets",
         ),
+        Rule(
+            rule="!has(self.numProcPerNode)"
+            f" || !('{names.GPU_RESOURCE}' in self.resourcesPerNode.limits)"
+            f" || self.numProcPerNode <= int(self.resourcesPerNode.limits['{names.GPU_RESOURCE}'])",
+            message="numProcPerNode must not be above the number of a pod's GPUs",
+            field_path=".numProcPerNode",
+        ),
         *(immutable(field) for field in IMMUTABLE_FIELDS),
     )
 
     @property
     def processes_per_node(self) -> int:
         """Processes in each pod: as given, else one a GPU, else one."""
-        return self.num_proc_per_node or self.resources_per_node.amount("nvidia.com/gpu") or 1
+        return self.num_proc_per_node or self.resources_per_node.amount(names.GPU_RESOURCE) or 1
 
 
 class FineTuneJob(Resource):

@@ -20,7 +20,7 @@ from fairlead_operator.finetune.options import Options
 from fairlead_operator.finetune.plan import plan
 from fairlead_operator.plan import CreateOnce, Delete, Manifest, Observed, Plan
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2026, 1, 1, 12, 0, 0, 999_999, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64
 PAYLOADS: dict[str, dict[str, Any]] = {
     "prepare": {"prepared": {"digest": DIGEST, "num_rows": 3, "format": "Text"}},

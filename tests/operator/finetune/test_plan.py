@@ -124,6 +124,13 @@ def test_suspending_deletes_the_job_that_was_seen(new_world):
     assert acts == (Delete("batch/v1", "Job", "team", "job-train-a1", uid),)
 
 
+def test_job_on_its_way_out_is_not_deleted_again(new_world):
+    world = reach(new_world(), "Train")
+    world.set_suspend(True)
+    world.jobs["job-train-a1"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert world.plan().acts == ()
+
+
 def test_resuming_is_the_next_attempt_and_counts_as_nothing(new_world):
     world = reach(new_world(), "Train")
     world.set_suspend(True)
@@ -195,6 +202,7 @@ def test_finished_job_stays_finished_when_it_is_suspended(new_world, end):
 # --- waiting for pods ----------------------------------------------------------------------
 def test_start_timeout_tells_the_schedulers_words_and_waits_on(new_world):
     world = new_world(startTimeout="10m")
+    world.now = world.now.replace(microsecond=0)
     world.settle()
     world.end_all()
     deadline = world.now.timestamp() + 600

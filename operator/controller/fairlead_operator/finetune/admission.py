@@ -6,7 +6,7 @@ appears, or when the administrator allows the argument.
 
 from dataclasses import dataclass
 
-from fairlead_api import deepspeed
+from fairlead_api import deepspeed, names, uris
 from fairlead_api.conditions import Reason
 from fairlead_api.finetunejob import FineTuneJob, FineTuneJobSpec
 from fairlead_operator.finetune import arguments, config, volumes
@@ -29,7 +29,7 @@ def refusal(job: FineTuneJob, observed: Observed, options: Options) -> Refusal |
     """The first reason why the job can't run; None where it can."""
     return (
         _arguments(job.spec, options)
-        or _run_file(job)
+        or _run_file(job, observed)
         or _claims(job.spec, observed)
         or _config_maps(job.spec, observed)
     )
@@ -53,7 +53,10 @@ def _arguments(spec: FineTuneJobSpec, options: Options) -> Refusal | None:
     return None
 
 
-def _run_file(job: FineTuneJob) -> Refusal | None:
+def _run_file(job: FineTuneJob, observed: Observed) -> Refusal | None:
+    name = names.run_config_name(job.metadata.name)
+    if any(manifest["metadata"]["name"] == name for manifest in observed.config_maps):
+        return None  # it was written already
     size = len(config.run_file(job).encode())
     if size <= config.MAX_BYTES:
         return None
@@ -83,7 +86,7 @@ def _claims(spec: FineTuneJobSpec, observed: Observed) -> Refusal | None:
 
 def _training_claims(spec: FineTuneJobSpec) -> set[str]:
     """Claims that every training pod mounts; datasets' reach Prepare's one pod only."""
-    return {spec.storage.claim_name, spec.model.uri.split("/")[2]}
+    return {spec.storage.claim_name, uris.parse(spec.model.uri).claim}
 
 
 def _modes(claim: Manifest) -> set[str]:

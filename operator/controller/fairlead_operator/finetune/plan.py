@@ -34,6 +34,7 @@ def plan(job: FineTuneJob, observed: Observed, now: datetime, options: Options) 
     """Say what stands in the status and what is done next for one FineTuneJob."""
     if job.metadata.deletion_timestamp is not None:
         return Plan()  # the garbage collector takes the children; nothing new may appear
+    now = now.replace(microsecond=0)  # as times stand in a status
     seen = Children.of(job, observed)
     course = stages.settle(job, seen, now, options)
     if status.is_finished(job.status):
