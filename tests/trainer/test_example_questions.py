@@ -1,0 +1,94 @@
+"""The first example's questions: right answers, drawn from a seed, none of them twice."""
+
+import datetime
+import importlib.util
+import re
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+PATH = Path(__file__).resolve().parents[2] / "examples/01-units/questions.py"
+spec = importlib.util.spec_from_file_location("units_questions", PATH)
+assert spec is not None
+assert spec.loader is not None
+questions = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(questions)
+
+TASKS = ["dates", "amounts"]
+PER_UNIT = {
+    **dict.fromkeys(["g", "gram", "grams", "ml", "millilitre", "millilitres"], 1),
+    **dict.fromkeys(["mm", "millimetre", "millimetres"], 1),
+    **dict.fromkeys(["cl", "centilitre", "centilitres", "cm", "centimetre", "centimetres"], 10),
+    **dict.fromkeys(["kg", "kilo", "kilos", "kilogram", "kilograms"], 1000),
+    **dict.fromkeys(["l", "litre", "litres", "m", "metre", "metres"], 1000),
+}
+WORDS = {questions.spell(number): number for number in range(1, 100)}
+
+
+def draw(task, seed, count, seen=()):
+    return list(islice(questions.drawn(task, seed, seen), count))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(1, "one"), (13, "thirteen"), (20, "twenty"), (42, "forty-two")]
+)
+def test_numbers_are_spelled(number, words):
+    assert questions.spell(number) == words
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(1, "first"), (3, "third"), (12, "twelfth"), (20, "twentieth"), (31, "thirty-first")],
+)
+def test_ranks_are_spelled(number, words):
+    assert questions.ordinal(number) == words
+
+
+def test_answers_to_dates_are_dates_that_the_question_names():
+    for question in draw("dates", 1, 2000):
+        date = datetime.date.fromisoformat(question.answer)
+        assert str(date.year) in question.text
+        assert f"{date:%b}" in question.text
+        written = (str(date.day), questions.ordinal(date.day))
+        assert any(re.search(rf"\b{form}", question.text) for form in written)
+
+
+def test_answers_to_amounts_are_right_by_another_reckoning():
+    units = "|".join(sorted(PER_UNIT, key=len, reverse=True))
+    pattern = re.compile(rf"(?P<number>[\d.]+|[a-z-]+)(?P<half> and a half)? (?P<unit>{units})\b")
+    for question in draw("amounts", 1, 2000):
+        found = pattern.search(question.text)
+        assert found is not None, question
+        number = found["number"]
+        value = Fraction(number) if number[0].isdigit() else Fraction(WORDS[number])
+        total = (value + Fraction(1, 2) * bool(found["half"])) * PER_UNIT[found["unit"]]
+        assert question.answer.split()[0] == str(total), question
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_seed_decides_everything(task):
+    assert draw(task, 1, 50) == draw(task, 1, 50)
+    assert draw(task, 1, 50) != draw(task, 2, 50)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_none_is_drawn_twice_nor_from_what_was_seen(task):
+    first = draw(task, 1, 5000)
+    seen = {questions.normalise(question.text) for question in first}
+    assert len(seen) == 5000
+    others = draw(task, 1, 500, seen)
+    assert not seen & {questions.normalise(question.text) for question in others}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Add 3.5 kg of rice", "add 3.5  KG of rice!"), ("three, kilos?", "Three kilos")],
+)
+def test_case_punctuation_and_spacing_make_no_new_question(one, other):
+    assert questions.normalise(one) == questions.normalise(other)
+
+
+def test_a_point_in_a_number_does_make_a_new_question():
+    assert questions.normalise("3.5 kg") != questions.normalise("35 kg")
