@@ -5,10 +5,11 @@ The only module that speaks to the API server; everything else passes objects to
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,12 +52,23 @@ class Api:
         Raises:
             CommandFailed: When the server refuses it.
         """
-        status, said = self._request("POST", path, body)
-        if status == http.client.CONFLICT:
-            return False
-        if status != http.client.CREATED:
-            raise _refused(f"create {body['kind']} {body['metadata']['name']}", status, said)
-        return True
+        return self.create_all(path, [body]) == 1
+
+    def create_all(self, path: str, bodies: Iterable[Object]) -> int:
+        """Create objects over one connection, and count those that were not there already.
+
+        Raises:
+            CommandFailed: When the server refuses one.
+        """
+        num_created = 0
+        with contextlib.closing(self._connection()) as connection:
+            for body in bodies:
+                status, said = _exchange(connection, "POST", path, body)
+                if status not in (http.client.CREATED, http.client.CONFLICT):
+                    what = f"create {body['kind']} {body['metadata']['name']}"
+                    raise _refused(what, status, said)
+                num_created += status == http.client.CREATED
+        return num_created
 
     def delete(self, path: str) -> None:
         """Delete an object, gone or not."""
@@ -86,29 +98,31 @@ class Api:
             env={"HOME": str(self.where.root), "PATH": "/usr/bin:/bin"},
         )
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None = None,
-    ) -> tuple[int, bytes]:
+    def _request(self, method: str, path: str) -> tuple[int, bytes]:
+        with contextlib.closing(self._connection()) as connection:
+            return _exchange(connection, method, path, None)
+
+    def _connection(self) -> http.client.HTTPSConnection:
         context = ssl.create_default_context(cafile=self.where.pki / f"{pki.CLUSTER_CA}.crt")
         context.load_cert_chain(self.where.pki / "admin.crt", self.where.pki / "admin.key")
-        connection = http.client.HTTPSConnection(
+        return http.client.HTTPSConnection(
             str(self.addresses.node),
             kubeconfig.API_PORT,
             timeout=_TIMEOUT_SECONDS,
             context=context,
         )
-        try:
-            text = None if body is None else json.dumps(body)
-            connection.request(method, path, text, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        except http.client.HTTPException as broken:
-            raise ConnectionError(str(broken)) from broken
-        finally:
-            connection.close()
+
+
+def _exchange(
+    connection: http.client.HTTPSConnection, method: str, path: str, body: Object | None
+) -> tuple[int, bytes]:
+    text = None if body is None else json.dumps(body)
+    try:
+        connection.request(method, path, text, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    except http.client.HTTPException as broken:
+        raise ConnectionError(str(broken)) from broken
 
 
 def _refused(what: str, status: int, body: bytes) -> errors.CommandFailed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fairlead_cluster import host, progress, registry, state, teardown
 from fairlead_cluster.settings import Settings
 
@@ -18,3 +20,11 @@ def down(settings: Settings) -> None:
         if not state.names(settings.state_dir):
             registry.stop(settings.state_dir)
     progress.say(f"cluster {settings.name} is gone; built programs stay in {settings.cache_dir}")
+
+
+def down_all(settings: Settings) -> None:
+    """Remove every cluster of this machine, whatever its name."""
+    host.require_root()
+    for name in state.names(settings.state_dir):
+        down(replace(settings, name=name))
+    registry.stop(settings.state_dir)

@@ -63,9 +63,7 @@ def ensure(server: api.Api, num_nodes: int) -> None:
     """Make exactly `num_nodes` simulated nodes."""
     existing = set(_existing(server))
     wanted = names(num_nodes)
-    for name in wanted:
-        if name not in existing:
-            server.create("/api/v1/nodes", node(name))
+    server.create_all("/api/v1/nodes", (node(name) for name in wanted if name not in existing))
     for name in existing.difference(wanted):
         server.delete(f"/api/v1/nodes/{name}")
 

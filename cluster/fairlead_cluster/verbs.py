@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairlead_cluster import (
+    down,
     errors,
     imageverbs,
     kind,
@@ -78,7 +79,16 @@ def _up(settings: Settings, given: Arguments) -> int:
     return 0
 
 
-def _down(settings: Settings, _: Arguments) -> int:
+def _down_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--all", action="store_true", help="every embedded cluster of this machine, not only one"
+    )
+
+
+def _down(settings: Settings, given: Arguments) -> int:
+    if given.all:
+        down.down_all(settings)
+        return 0
     providers.take_down(settings)
     return 0
 
@@ -167,7 +177,7 @@ def _no_arguments(_: argparse.ArgumentParser) -> None:
 
 VERBS = (
     Verb("up", "bring the cluster up, or finish what was interrupted", _up_arguments, _up),
-    Verb("down", "remove the cluster and every trace of it", _no_arguments, _down),
+    Verb("down", "remove the cluster and every trace of it", _down_arguments, _down),
     Verb("status", "say what runs; exit status 1 unless all of it does", _no_arguments, _status),
     Verb("kubeconfig", "print the path of the kubeconfig file", _no_arguments, _kubeconfig),
     Verb("logs", "print the log of one component", _logs_arguments, _logs),
