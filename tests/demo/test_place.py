@@ -1,6 +1,7 @@
 """How the demo reaches a cluster: its own, or one of the user's."""
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,36 @@ def test_resource_that_never_ends_well_ends_the_demo(kubectl, tmp_path, capfd):
     said = capfd.readouterr().out
     assert "$ fairlead wait finetunejob/units -n units --timeout 5s" in said
     assert "fairlead: no cluster to talk to" in said
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("echo step 1", True),
+        ("echo is waiting to start: ContainerCreating >&2; exit 1", False),
+        ("exit 0", False),
+    ],
+    ids=["it runs", "kubectl complains", "kubectl just ends"],
+)
+def test_log_that_is_not_there_yet_is_told_from_one_that_is(kubectl, capfd, script, shown):
+    kubectl.write_text(f"#!/bin/sh\n{script}\n")
+    where = place.Place(kubectl, kubectl, None, None)
+    assert where.show_logs("make-base", "units") is shown
+    assert ("    step 1\n" in capfd.readouterr().out) is shown
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"),
+    [("Complete SuccessCriteriaMet", None), ("Failed", "job/make-base failed; see above")],
+    ids=["made", "failed"],
+)
+def test_base_job_is_followed_to_its_end(kubectl, capfd, ends, error):
+    kubectl.write_text(f'#!/bin/sh\ncase "$*" in *"get job"*) echo "{ends}";; esac\n')
+    where = place.Place(kubectl, kubectl, None, None)
+    expected = pytest.raises(errors.ClusterError, match=error) if error else nullcontext()
+    with expected:
+        story.make_base(where, {"trainer": "reg/fairlead-trainer:1"})
+    assert "$ kubectl apply -k examples/01-units" in capfd.readouterr().out
 
 
 def test_gateway_without_an_address_is_named(kubectl):

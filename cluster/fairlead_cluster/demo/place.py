@@ -15,6 +15,14 @@ ROOT = images.ROOT
 
 
 @dataclass(frozen=True)
+class _Shown:
+    """How a program that was shown ended."""
+
+    exit_status: int
+    num_lines: int
+
+
+@dataclass(frozen=True)
 class Place:
     """One cluster; made by `embedded` or `foreign`."""
 
@@ -49,35 +57,41 @@ class Place:
         context = ["--context", self.context] if self.context else []
         words = ["wait", target, "-n", namespace, "--timeout", timeout, *context]
         progress.say(f"    $ fairlead {' '.join(words)}")
-        status = self._show([sys.executable, "-m", "fairlead_cli", *words])
+        status = self._show([sys.executable, "-m", "fairlead_cli", *words]).exit_status
         if status:
             raise errors.CommandFailed(
                 f"{target} did not come to its end (exit status {status})",
                 f"see above and `kubectl -n {namespace} describe {target}`",
             )
 
-    def show_logs(self, job: str, namespace: str) -> None:
-        """Show what a Job's pod prints, from its start to its end; best effort."""
-        words = ["logs", "--follow", f"job/{job}", "-n", namespace, "--pod-running-timeout=10m"]
-        self._show([str(self.kubectl), *self._flags(), *words])
+    def show_logs(self, job: str, namespace: str) -> bool:
+        """Show what a Job's pod prints until it ends; False when it has not printed anything.
 
-    def _show(self, command: list[str]) -> int:
-        """Run a program, show its lines as they come, and return its exit status."""
+        kubectl complains, or just ends, while the container is still being made: ask again then.
+        """
+        words = ["logs", "--follow", f"job/{job}", "-n", namespace]
+        command = [str(self.kubectl), *self._flags(), *words]
+        return self._show(command, errors_to=subprocess.DEVNULL).num_lines > 0
+
+    def _show(self, command: list[str], errors_to: int = subprocess.STDOUT) -> _Shown:
+        """Run a program and show its lines as they come."""
         environment = dict(os.environ)
         if self.kubeconfig:
             environment["KUBECONFIG"] = str(self.kubeconfig)
+        num_lines = 0
         with subprocess.Popen(
             command,
             env=environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=errors_to,
             text=True,
             bufsize=1,
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
+                num_lines += 1
                 progress.say(f"    {line.rstrip()}")
-        return process.returncode
+        return _Shown(process.returncode, num_lines)
 
     def _flags(self) -> list[str]:
         flags = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []

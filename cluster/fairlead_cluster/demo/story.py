@@ -77,15 +77,16 @@ def make_base(where: place.Place, references: Mapping[str, str]) -> None:
     # A Job's template can't be changed; the one of another image, or that failed, goes first.
     delete(where, "job", example.BASE_JOB)
     say_indented(where.run("apply", "-f", "-", stdin=manifests, what="apply the example"))
-    where.show_logs(example.BASE_JOB, example.NAMESPACE)
     path = "jsonpath={.status.conditions[*].type}"
     words = ("-n", example.NAMESPACE, "get", "job", example.BASE_JOB, "-o", path)
+    is_shown = False
     while "Complete" not in (ends := where.run(*words, what="read the Job").split()):
         if "Failed" in ends:
             raise errors.ClusterError(
                 f"job/{example.BASE_JOB} failed",
                 f"see above and `kubectl -n {example.NAMESPACE} describe job {example.BASE_JOB}`",
             )
+        is_shown = is_shown or where.show_logs(example.BASE_JOB, example.NAMESPACE)
         time.sleep(_PAUSE_SECONDS)
 
 
