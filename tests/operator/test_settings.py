@@ -21,7 +21,7 @@ DEFAULTS = {
     "gateway": "",
     "watch_namespaces": (),
     "resync_seconds": 600.0,
-    "workers": 8,
+    "workers": 32,
     "allowed_training_arguments": (),
     "allowed_engine_arguments": (),
     "metrics_port": 8080,
@@ -55,7 +55,7 @@ def test_a_replica_is_named_after_its_host_unless_told_otherwise(monkeypatch):
         pytest.param("FAIRLEAD_RESYNC_SECONDS", "0.5", 0.5, id="fraction"),
         pytest.param("FAIRLEAD_WATCH_NAMESPACES", "a, b,", ("a", "b"), id="list"),
         pytest.param("FAIRLEAD_DOMAIN", "  ai.example  ", "ai.example", id="blanks"),
-        pytest.param("FAIRLEAD_WORKERS", "", 8, id="empty-is-absent"),
+        pytest.param("FAIRLEAD_WORKERS", "", 32, id="empty-is-absent"),
     ],
 )
 def test_a_variable_sets_its_field(name, text, value):

@@ -5,7 +5,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from fairlead_api import metrics
 from fairlead_operator import kube, telemetry
-from fairlead_operator.telemetry import OLDEST_KEY_SECONDS, Telemetry
+from fairlead_operator.telemetry import STALL_SECONDS, Telemetry
 
 
 @pytest.fixture
@@ -61,14 +61,14 @@ async def test_every_metric_in_the_table_is_on_the_page(world, tally, job):
     ("leads", "age", "status"),
     [
         pytest.param(True, 0.0, 200, id="working"),
-        pytest.param(True, OLDEST_KEY_SECONDS + 1, 503, id="no-work-is-done"),
-        pytest.param(False, OLDEST_KEY_SECONDS + 1, 200, id="waits-for-the-lead"),
+        pytest.param(True, STALL_SECONDS + 1, 503, id="no-work-is-done"),
+        pytest.param(False, STALL_SECONDS + 1, 200, id="waits-for-the-lead"),
     ],
 )
 async def test_health_means_that_work_is_done(world, monkeypatch, leads, age, status):
-    monkeypatch.setattr(world.queue, "oldest_seconds", lambda: age)
+    monkeypatch.setattr(world.queue, "stalled_seconds", lambda: age)
     app = telemetry.probes_app(world.queue, lambda: leads)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/healthz")
         assert answer.status == status
-        assert ("waited 301 s" in await answer.text()) is (status == 503)
+        assert ("no pass has ended for 301 s" in await answer.text()) is (status == 503)

@@ -106,3 +106,15 @@ async def test_the_age_is_that_of_the_key_that_waits_longest(clock):
     assert 7 <= queue.oldest_seconds() < 8
     await queue.get()
     assert queue.oldest_seconds() < 1
+
+
+async def test_a_long_queue_is_no_stall_but_one_that_nobody_works_on_is(clock):
+    queue = WorkQueue[str]()
+    assert queue.stalled_seconds() == 0
+    for key in ("a", "b"):
+        queue.add(key)
+    await clock(50)
+    assert queue.stalled_seconds() >= 50
+    queue.done(await queue.get())
+    assert queue.oldest_seconds() >= 50
+    assert queue.stalled_seconds() < 1

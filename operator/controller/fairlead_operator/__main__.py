@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
+import prometheus_client
 from aiohttp import web
 
 from fairlead_operator import lean
@@ -178,6 +179,7 @@ def main() -> int:
     """Read the settings and run; the exit code is 0 after a signal only."""
     kopf.configure(log_format=kopf.LogFormat.JSON)
     logging.getLogger("asyncio").propagate = True  # kopf silences it
+    prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     try:
         settings = Settings.from_env(os.environ)
     except SettingsError as error:

@@ -52,7 +52,7 @@ class Settings:
     """Namespaces to serve; all of them where empty."""
     resync_seconds: float = 600.0
     """Time between two audits of the cache, after which every resource is looked at again."""
-    workers: int = 8
+    workers: int = 32
     """Resources that are reconciled at the same time."""
     allowed_training_arguments: tuple[str, ...] = ()
     """Keys of hyperparameters.extraArgs allowed beyond the built-in list."""

@@ -20,8 +20,8 @@ from fairlead_operator.store import Key, Store
 from fairlead_operator.workqueue import WorkQueue
 
 _BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-OLDEST_KEY_SECONDS: Final = 300.0
-"""A key that waited longer for a worker means that no work is done."""
+STALL_SECONDS: Final = 300.0
+"""Keys that wait this long while no pass ends mean that no work is done."""
 
 
 class Telemetry:
@@ -144,9 +144,9 @@ def probes_app(queue: WorkQueue[Key], leads: Callable[[], bool]) -> web.Applicat
     """Serves ``/healthz``: 200 while work is done, 503 with the reason otherwise."""
 
     async def answer(_request: web.Request) -> web.Response:
-        age = queue.oldest_seconds()
-        if leads() and age > OLDEST_KEY_SECONDS:
-            text = f"a key has waited {age:.0f} s for a worker; at most {OLDEST_KEY_SECONDS:.0f}"
+        stalled = queue.stalled_seconds()
+        if leads() and stalled > STALL_SECONDS:
+            text = f"{len(queue)} keys wait and no pass has ended for {stalled:.0f} s"
             return web.Response(status=503, text=text)
         return web.Response(text="ok")
 

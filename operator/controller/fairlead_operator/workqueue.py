@@ -26,6 +26,7 @@ class WorkQueue(Generic[KeyT]):
         self._failures: dict[KeyT, int] = {}
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
+        self._done_at = float("-inf")
 
     def add(self, key: KeyT) -> None:
         """Ask for a reconcile of the key now."""
@@ -72,6 +73,7 @@ class WorkQueue(Generic[KeyT]):
     def done(self, key: KeyT) -> None:
         """The key's reconcile ended, well or not."""
         self._working.discard(key)
+        self._done_at = asyncio.get_running_loop().time()
         if key in self._since:
             self._ready.append(key)
             self._wake.set()
@@ -85,6 +87,13 @@ class WorkQueue(Generic[KeyT]):
         if not self._since:
             return 0.0
         return asyncio.get_running_loop().time() - min(self._since.values())
+
+    def stalled_seconds(self) -> float:
+        """How long keys have waited with no pass coming to an end; a long queue is no stall."""
+        if not self._since:
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        return now - max(self._done_at, min(self._since.values()))
 
     def _due(self, key: KeyT) -> None:
         del self._timers[key]
