@@ -11,7 +11,15 @@ import time
 import pytest
 
 from fairlead_api import crd
+from fairlead_api.artifact import Artifact
 from fairlead_api.finetunejob import FineTuneJobSpec
+from fairlead_api.finetunestatus import (
+    CheckpointStatus,
+    FineTuneJobStatus,
+    Progress,
+    StageStatus,
+    Workers,
+)
 from fairlead_api.modelservice import ModelServiceSpec
 
 pytestmark = pytest.mark.cluster
@@ -404,13 +412,13 @@ def test_rule_refuses_what_would_pass_without_it(kubectl_with_gaps, number, kind
 
 
 @pytest.fixture(scope="module")
-def existing(kubectl_with_gaps):
+def existing(kubectl):
     """Make the resource that updates start from, under any group."""
 
     def make(group):
         manifest = manifest_of(JOB, BEFORE, group=group)
         arguments = ("apply", "--server-side", "--validate=strict", "-f", "-")
-        kubectl_with_gaps.must(*arguments, body=manifest)
+        kubectl.must(*arguments, body=manifest)
         return manifest
 
     return make
@@ -466,6 +474,39 @@ def test_no_change_of_the_raw_deepspeed_config_goes_unseen(kubectl, existing, co
     accepted, said = kubectl.offer_change(existing(GROUP), spec)
     assert not accepted
     assert "deepspeed is immutable" in said
+
+
+def test_status_with_every_field_is_taken_strictly(kubectl, existing):
+    """What the operator writes, it writes with strict validation: no field may be unknown."""
+    manifest = existing(GROUP)
+    moment = "2026-01-01T00:00:00Z"
+    digest = "sha256:" + "a" * 64
+    stage = StageStatus(
+        name="Train", state="Failed", attempt=3, cause="OutOfMemory", message="m" * 2048,
+        start_time=moment, completion_time=moment, retry_time=moment,
+    )  # fmt: skip
+    artifact = Artifact(
+        uri="pvc://store/out", digest=digest, size_bytes=2**40, kind="Adapter",
+        base_model="pvc://store/base", dataset_digest=digest,
+    )  # fmt: skip
+    condition = {
+        "type": "Failed", "status": "True", "reason": "OutOfMemory", "message": "m" * 4096,
+        "lastTransitionTime": moment, "observedGeneration": 1,
+    }  # fmt: skip
+    status = FineTuneJobStatus(
+        phase="Failed", reason="OutOfMemory", message="m" * 2048, observed_generation=1,
+        conditions=[condition], stages=[stage], checkpoint=CheckpointStatus(latest="c/1"),
+        workers=Workers(desired=2, ready=1, gpus=16), prepared_digest=digest, artifact=artifact,
+        progress=Progress(step=1, loss=0.5, eta="1m", last_update_time=moment),
+    )  # fmt: skip
+    assert set(status.as_object()) == set(status.model_dump(by_alias=True))
+    body = {key: manifest[key] for key in ("apiVersion", "kind", "metadata")}
+    body["status"] = status.as_object()
+    arguments = ("apply", "--server-side", "--subresource=status", "--validate=strict")
+    kubectl.must(*arguments, "--field-manager=operator", "-f", "-", body=body)
+    plural = f"finetunejobs.v1alpha1.{GROUP}"
+    stored = json.loads(kubectl.must("get", plural, "one", "-o", "json"))
+    assert stored["status"] == status.as_object()
 
 
 # --- what kubectl shows ----------------------------------------------------------------------
