@@ -14,13 +14,13 @@ PACKAGES: Mapping[str, str] = {
     "nsenter": "util-linux",
     "sysctl": "procps",
     "iptables": "iptables",
-    "gcc": "gcc",
 }
-"""Programs by the Debian package that carries them."""
+"""Programs, and files by their path, by the Debian package that carries them."""
+BUILD_PACKAGES: Mapping[str, str] = {"gcc": "gcc", "/usr/include/stdio.h": "libc6-dev"}
+"""What compiling needs beside Go."""
 NODE_PACKAGES: Mapping[str, str] = {
     "runc": "runc",
     "conntrack": "conntrack",
-    "ipset": "ipset",
     "mount": "mount",
 }
 ROOM_BYTES = {"state": 2_000_000_000, "cache": 3_000_000_000}
@@ -37,9 +37,15 @@ def require_root(effective_user: int | None = None) -> None:
 
 
 def missing_packages(wanted: Mapping[str, str]) -> list[str]:
-    """Debian packages of the programs that are not on PATH."""
+    """Debian packages of the programs that are not on PATH, and of the files that are missing."""
     path = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
-    return sorted({p for program, p in wanted.items() if shutil.which(program, path=path) is None})
+
+    def is_there(name: str) -> bool:
+        if name.startswith("/"):
+            return Path(name).exists()
+        return shutil.which(name, path=path) is not None
+
+    return sorted({package for name, package in wanted.items() if not is_there(name)})
 
 
 def ensure_packages(wanted: Mapping[str, str]) -> None:
@@ -54,6 +60,8 @@ def ensure_packages(wanted: Mapping[str, str]) -> None:
     by_hand = f"install {' '.join(missing)} by hand and run the command again"
     if shutil.which("apt-get") is None:
         raise errors.HostUnfit(f"missing: {' '.join(missing)} (no apt-get here)", by_hand)
+    if os.geteuid() != 0:
+        raise errors.HostUnfit(f"missing: {' '.join(missing)} (only root may install it)", by_hand)
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with progress.step(f"install {' '.join(missing)} with apt", 30):
         for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):

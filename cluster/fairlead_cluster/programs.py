@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from fairlead_cluster import commands, errors, pins, progress, toolchain
+from fairlead_cluster import commands, errors, host, pins, progress, toolchain
 
 ROOM = Path(__file__).resolve().parent.parent
 """The folder with go.mod: programs are built from a checkout."""
@@ -57,6 +57,8 @@ class Cache:
         """
         wanted = list(dict.fromkeys(names))
         missing = [name for name in wanted if not self.path(name).exists()]
+        if missing:
+            host.ensure_packages(host.BUILD_PACKAGES)
         for number, name in enumerate(missing, start=1):
             usual = pins.PROGRAMS[name].usual_seconds
             with progress.step(f"build {name} ({number} of {len(missing)})", usual):

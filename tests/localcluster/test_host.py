@@ -28,6 +28,8 @@ def test_without_root_the_way_out_is_sudo_or_a_cluster_of_ones_own():
     [
         pytest.param({"sh": "dash"}, [], id="there"),
         pytest.param({"no-such-program": "some-package"}, ["some-package"], id="missing"),
+        pytest.param({"/proc/self/stat": "kernel"}, [], id="file-there"),
+        pytest.param({"/no/such/file": "headers"}, ["headers"], id="file-missing"),
         pytest.param({"no-a": "one", "no-b": "one", "sh": "dash"}, ["one"], id="named-once"),
     ],
 )
@@ -42,10 +44,21 @@ def test_without_apt_the_packages_are_named(monkeypatch, tmp_path):
     assert "by hand" in refused.value.way_out
 
 
+def test_without_root_the_packages_are_named(monkeypatch, tmp_path):
+    (tmp_path / "apt-get").write_text("#!/bin/sh\ntouch $0.called\n")
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(errors.HostUnfit, match="only root may install it"):
+        host.ensure_packages({"no-such-runc": "runc-of-nowhere"})
+    assert not (tmp_path / "apt-get.called").exists()
+
+
 def test_an_apt_that_fails_names_the_packages(monkeypatch, tmp_path):
     (tmp_path / "apt-get").write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
     with pytest.raises(errors.CommandFailed, match=r"install runc-of-nowhere .*no network"):
         host.ensure_packages({"no-such-runc": "runc-of-nowhere"})
 
