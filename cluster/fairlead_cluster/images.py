@@ -32,6 +32,10 @@ from fairlead_cluster.registry import Registry
 
 ROOT = programs.ROOM.parent
 """The repository: the build context of every image but the add-ons."""
+SHARED = "fairlead"
+"""The repository that the machine's registry gets every image in first. Engines look for a layer
+in the repository they push to, and this registry can't mount one from another: a torch layer
+would travel once for the trainer and once for the server."""
 FREE_BYTES = 12_000_000_000
 """What building the torch layer and pushing it take while they last."""
 
@@ -120,21 +124,23 @@ class Workshop:
         """
         if isinstance(registry, str):
             tags = self.build(names)
-            for name in tags:
-                self._push_one(name, registry)
+            for name, tag in tags.items():
+                self._push_one(name, f"{registry}/{tagged(name, tag)}")
             return {name: f"{registry}/{tagged(name, tag)}" for name, tag in tags.items()}
         tags = self.build(names, registry)
         for name, tag in tags.items():
             with self._locked(name):  # who held the lock may have pushed it
-                if not registry.has(imagetable.IMAGES[name].repository, tag):
-                    self._push_one(name, registry.url_for_host)
+                repository = imagetable.IMAGES[name].repository
+                if not registry.has(repository, tag):
+                    self._push_one(name, f"{registry.url_for_host}/{SHARED}:{name}-{tag}")
+                    registry.name_again((SHARED, f"{name}-{tag}"), (repository, tag))
                     registry.keep()
         return {name: f"{registry.url_for_node}/{tagged(name, tag)}" for name, tag in tags.items()}
 
-    def _push_one(self, name: str, address: str) -> None:
+    def _push_one(self, name: str, destination: str) -> None:
         usual = imagetable.IMAGES[name].usual_push_seconds
-        with progress.step(f"push {name} to {address}", usual):
-            self.engine.push(self.reference(name), f"{address}/{tagged(name, self.key(name))}")
+        with progress.step(f"push {name} to {destination.split('/')[0]}", usual):
+            self.engine.push(self.reference(name), destination)
 
     def prune(self) -> list[str]:
         """Remove the local images that the tree no longer stands for; return what went."""

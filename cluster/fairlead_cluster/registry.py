@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead_cluster import cgroups, host, network, processes, programs, ranges, state
+from fairlead_cluster import cgroups, errors, host, network, processes, programs, ranges, state
 
 PORT = 5000
 NODE_NAME = "registry.fairlead.internal"
@@ -44,6 +44,13 @@ class Registry:
     def has(self, repository: str, tag: str) -> bool:
         """Tell whether an image is there."""
         return self._manifest(repository, tag) is not None
+
+    def name_again(self, name: tuple[str, str], as_name: tuple[str, str]) -> None:
+        """Give an image a second repository and tag; repositories here share all layers."""
+        found = self._manifest(*name)
+        if found is None:
+            raise errors.ImageMissing(f"the registry has no {':'.join(name)}", "push it again")
+        self._request("PUT", f"/v2/{as_name[0]}/manifests/{as_name[1]}", *found)
 
     def keep(self) -> None:
         """Write down all tags, so that they outlive the process; call it after a push."""

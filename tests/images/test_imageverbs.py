@@ -56,6 +56,7 @@ def test_push_goes_to_the_registry_named(call, workshop, words, foreign, expecte
 def test_push_goes_to_the_machines_own_registry_where_none_is_named(call, workshop, monkeypatch):
     own = registry.Registry(folder=Path("/nowhere"))
     monkeypatch.setattr(registry.Registry, "has", lambda *_: False)
+    monkeypatch.setattr(registry.Registry, "name_again", lambda *_: None)
     monkeypatch.setattr(registry.Registry, "keep", lambda _: None)
     monkeypatch.setattr(registry, "ensure", lambda *_: own)
     call("push", "operator")

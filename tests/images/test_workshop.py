@@ -34,6 +34,9 @@ class MemoryRegistry(registry.Registry):
     def has(self, repository, tag):
         return f"{repository}:{tag}" in self.held
 
+    def name_again(self, name, as_name):
+        self.held.add(":".join(as_name))
+
     def keep(self):
         object.__setattr__(self, "times_kept", self.times_kept + 1)
 
@@ -148,7 +151,9 @@ def test_push_moves_what_the_registry_lacks_and_keeps_its_tags(workshop):
     held = MemoryRegistry([images.tagged("trainer", workshop.key("trainer"))])
     workshop.push(["trainer", "operator"], held)
     tagged = images.tagged("operator", workshop.key("operator"))
-    assert workshop.engine.pushed == [(f"localhost/{tagged}", f"{held.url_for_host}/{tagged}")]
+    shared = f"fairlead:operator-{workshop.key('operator')}"
+    assert workshop.engine.pushed == [(f"localhost/{tagged}", f"{held.url_for_host}/{shared}")]
+    assert tagged in held.held
     assert held.times_kept == 1
 
 
