@@ -167,12 +167,19 @@ async def _until_first(tasks: list[asyncio.Task[None]]) -> None:
 
 async def run(settings: Settings) -> None:
     """Run one replica until a signal comes; raises what ended it otherwise."""
+    asyncio.get_running_loop().set_exception_handler(_complain)
     tally = Telemetry()
     api = ApiCluster(await cluster.configuration(), tally.requested)
     try:
         await Operator(settings, api, tally).run()
     finally:
         await api.close()
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no task took care of, but for kopf's watches that are cut off on the way out."""
+    if "asyncgen" not in context:
+        loop.default_exception_handler(context)
 
 
 def main() -> int:

@@ -1,0 +1,79 @@
+"""The process ends with its first part, and says why."""
+
+import asyncio
+import logging
+
+import pytest
+
+from fairlead_operator import __main__ as process
+from fairlead_operator import kube
+from fairlead_operator.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was():
+    """The process sets up logging for itself; other tests must not notice."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = before
+
+
+def test_a_missing_setting_ends_it_with_the_variables_name(monkeypatch, capsys):
+    monkeypatch.delenv("FAIRLEAD_NAMESPACE", raising=False)
+    monkeypatch.setenv("FAIRLEAD_TRAINER_IMAGE", "t")
+    monkeypatch.setenv("FAIRLEAD_SERVER_IMAGE", "s")
+    assert process.main() == 2
+    said = capsys.readouterr().err
+    assert '"message": "not set: FAIRLEAD_NAMESPACE"' in said, "one JSON line"
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        pytest.param(None, 0, id="after-a-signal"),
+        pytest.param(RuntimeError("the watch died"), 1, id="after-a-failure"),
+    ],
+)
+def test_the_exit_code_tells_a_signal_from_a_failure(monkeypatch, capsys, end, code):
+    for name in ("TRAINER_IMAGE", "SERVER_IMAGE", "NAMESPACE"):
+        monkeypatch.setenv(f"FAIRLEAD_{name}", "x")
+
+    async def run(_settings):
+        if end:
+            raise end
+
+    monkeypatch.setattr(process, "run", run)
+    assert process.main() == code
+    assert ("the watch died" in capsys.readouterr().err) is bool(code)
+
+
+async def test_the_first_part_that_fails_ends_the_others_and_is_named():
+    async def fail():
+        raise kube.Unavailable("the watch died", 503)
+
+    forever = asyncio.create_task(asyncio.Event().wait())
+    with pytest.raises(kube.Unavailable, match="the watch died"):
+        await process._until_first([forever, asyncio.create_task(fail())])
+    assert forever.cancelled()
+
+
+async def test_a_part_that_ends_well_ends_the_others_too():
+    forever = asyncio.create_task(asyncio.Event().wait())
+    await process._until_first([forever, asyncio.create_task(asyncio.sleep(0))])
+    assert forever.cancelled()
+
+
+def test_every_resource_has_a_planner():
+    settings = Settings(trainer_image="t", server_image="s", namespace="n")
+    assert set(process.planners(settings, "")) == set(kube.PARENTS)
+
+
+@pytest.mark.parametrize(
+    ("context", "told"), [({"asyncgen": 1}, False), ({"message": "lost"}, True)]
+)
+async def test_only_watches_cut_off_on_the_way_out_are_passed_over(caplog, context, told):
+    caplog.set_level(logging.ERROR, "asyncio")
+    logging.getLogger("asyncio").propagate = True
+    process._complain(asyncio.get_running_loop(), {"message": "x"} | context)
+    assert bool(caplog.records) is told
