@@ -7,6 +7,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from fairlead_api import names
+from fairlead_api.finetunestatus import Progress
 from fairlead_operator import doorkeeper, kube, progress
 from fairlead_operator.doorkeeper import POD_NAME, POD_UID, Doorkeeper
 from fairlead_operator.progress import Report, TrainerStatus, Writer, progress_of
@@ -384,3 +385,34 @@ async def test_made_up_tokens_cannot_fill_the_memory(world, reviews, monkeypatch
     for number in range(10):
         await keeper._caller(f"token-{number}")
     assert len(keeper._callers) == 3
+
+
+def without_steps(percent):
+    return Progress(percent=percent, loss=0.5, last_update_time=NOW)
+
+
+@pytest.mark.parametrize(
+    ("before", "last", "step", "total"),
+    [
+        (Progress(step=8, total_steps=10), without_steps(100), 10, 10),
+        (Progress(step=8, total_steps=10), without_steps(85), 8, 10),
+        (Progress(step=8, total_steps=10), Progress(step=2, total_steps=20), 2, 20),
+        (None, without_steps(100), 0, 0),
+    ],
+    ids=["the last report", "one without steps", "another run", "the first report"],
+)
+def test_report_without_steps_keeps_those_told_before(writer, before, last, step, total):
+    if before is not None:
+        writer.put(PLACE, before)
+    writer.put(PLACE, last)
+    kept = writer._newest[PLACE]
+    assert (kept.step, kept.total_steps) == (step, total)
+
+
+async def test_steps_that_stand_in_the_status_are_kept_too(world, job, writer, counts):
+    await world.make(job)
+    writer.put(PLACE, Progress(step=8, total_steps=10, percent=80, last_update_time=NOW))
+    await settle(writer, lambda: counts.outcomes)
+    assert PLACE not in writer._newest
+    writer.put(PLACE, without_steps(100))
+    assert writer._newest[PLACE].step == 10

@@ -94,6 +94,14 @@ def progress_of(status: TrainerStatus, now: datetime) -> Progress:
     )
 
 
+def _with_steps(progress: Progress, before: Progress | None) -> Progress:
+    """Keep the steps that an earlier report told: the last one carries the percentage alone."""
+    if progress.total_steps or before is None or not before.total_steps:
+        return progress
+    step = before.total_steps if progress.percent == 100 else before.step
+    return progress.model_copy(update={"step": step, "total_steps": before.total_steps})
+
+
 def _number(text: str) -> float | None:
     try:
         number = float(text)
@@ -129,8 +137,14 @@ class Writer:
 
     def put(self, place: Place, progress: Progress) -> None:
         """Take over a job's newest progress; it is written when its turn comes."""
-        self._newest[place] = progress
+        self._newest[place] = _with_steps(progress, self._newest.get(place) or self._told(place))
         self._wake.set()
+
+    def _told(self, place: Place) -> Progress | None:
+        """The progress that stands in the status."""
+        job = self._store.get(kube.FINETUNEJOB, *place) or {}
+        told = (job.get("status") or {}).get("progress")
+        return Progress.model_validate(told) if told else None
 
     async def forever(self) -> None:
         """Write what is due, one at a time."""
