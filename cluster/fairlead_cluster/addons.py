@@ -5,7 +5,6 @@ All their pods run one image, so a fresh node pulls and unpacks once.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 from fairlead_cluster import (
@@ -53,13 +52,9 @@ class Addons:
         Raises:
             ComponentFailed: When the kubelet dies or an add-on doesn't come up.
         """
-        for namespace, name in DEPLOYMENTS:
-            path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-            serves = functools.partial(self._serves, path)
-            supervisor.wait_ready("kubelet", serves, _PATIENCE_SECONDS)
-
-    def _serves(self, path: str) -> bool:
-        return is_available(self.server.get(path))
+        supervisor.wait_ready(
+            "kubelet", lambda: all(serving(self.server).values()), _PATIENCE_SECONDS
+        )
 
     def _objects(self, manifest: str) -> list[api.Object]:
         values = {
@@ -80,6 +75,14 @@ def push_image(found: registry.Registry, cache: programs.Cache) -> str:
         workshop.push([IMAGE], found.url_for_host)
         found.keep()
     return f"{found.url_for_node}/{repository}:{tag}"
+
+
+def serving(server: api.Api) -> dict[str, bool]:
+    """Tell of each add-on whether it serves."""
+    return {
+        name: is_available(server.get(f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"))
+        for namespace, name in DEPLOYMENTS
+    }
 
 
 def is_available(deployment: api.Object | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fairlead_cluster import api, cluster, errors, simulated, state
+from fairlead_cluster import addons, api, cluster, errors, simulated, state
 from fairlead_cluster.settings import Settings
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
@@ -43,6 +43,11 @@ def report(opened: cluster.Cluster, record: state.State) -> tuple[list[str], boo
     is_whole = record.complete and None not in running.values()
     nodes = _nodes(opened.server)
     lines += nodes if nodes else ["  the API server does not answer"]
+    if record.with_addons and not record.control_plane_only:
+        serving = addons.serving(opened.server)
+        is_whole = is_whole and all(serving.values())
+        words = {True: "serves", False: "does not serve"}
+        lines += [f"  add-on {name:<19} {words[serves]}" for name, serves in serving.items()]
     if not is_whole:
         lines.append("not all of it runs: `fairlead-cluster up` takes over from here")
     return lines, is_whole and bool(nodes)

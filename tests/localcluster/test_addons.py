@@ -15,6 +15,7 @@ from fairlead_cluster import (
     processes,
     settings,
     state,
+    status,
     up,
 )
 from fairlead_cluster import (
@@ -149,10 +150,12 @@ def route():
     return named("HTTPRoute", "gateway.networking.k8s.io/v1", "web", spec=spec)
 
 
-@pytest.mark.parametrize(("namespace", "name"), addons.DEPLOYMENTS)
-def test_every_add_on_serves(opened, namespace, name):
-    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-    assert addons.is_available(opened.server.get(path))
+def test_every_add_on_serves_and_status_says_so(opened):
+    assert addons.serving(opened.server) == {name: True for _, name in addons.DEPLOYMENTS}
+    lines, is_whole = status.report(opened, state.read(opened.where.state_file))
+    assert is_whole, lines
+    for _, name in addons.DEPLOYMENTS:
+        assert any(name in line and line.endswith(" serves") for line in lines), lines
 
 
 @pytest.mark.parametrize(("name", "mode"), CLAIMS.items())
