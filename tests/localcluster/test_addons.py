@@ -9,18 +9,7 @@ import sys
 
 import pytest
 
-from fairlead_cluster import (
-    addons,
-    cluster,
-    processes,
-    settings,
-    state,
-    status,
-    up,
-)
-from fairlead_cluster import (
-    gateway as envoy_gateway,
-)
+from fairlead_cluster import addons, cluster, gateway, processes, settings, state, status, up
 
 pytestmark = pytest.mark.e2e
 
@@ -50,7 +39,7 @@ def releases(chosen):
     # Before its certificates are there nothing can be asked of the server.
     if not (server.where.pki / "admin.crt").exists():
         return []
-    secrets = f"/api/v1/namespaces/{envoy_gateway.NAMESPACE}/secrets?labelSelector=owner%3Dhelm"
+    secrets = f"/api/v1/namespaces/{gateway.NAMESPACE}/secrets?labelSelector=owner%3Dhelm"
     listed = server.get(secrets) or {"items": []}
     return [item["metadata"]["labels"]["status"] for item in listed["items"]]
 
@@ -88,7 +77,7 @@ def pods(opened, kubectl, image):
         pod("web", image, server, {"once": "/once", "many": "/many"}),
         pod("reader", image, ["sleep", "3600"], {"many": "/many"}),
         service(),
-        gateway(),
+        entry(),
         route(),
     ]
     opened.server.apply(objects, "make the pods of the test")
@@ -138,7 +127,7 @@ def service():
     return named("Service", "v1", "web", spec=spec)
 
 
-def gateway():
+def entry():
     listener = {"name": "http", "protocol": "HTTP", "port": 80}
     spec = {"gatewayClassName": "fairlead", "listeners": [listener]}
     return named("Gateway", "gateway.networking.k8s.io/v1", "entry", spec=spec)
@@ -228,7 +217,7 @@ def test_a_release_whose_installation_was_killed_is_taken_over(opened):
 
 
 def test_a_second_up_installs_nothing_anew(opened):
-    path = f"/apis/apps/v1/namespaces/{envoy_gateway.NAMESPACE}/deployments/envoy-gateway"
+    path = f"/apis/apps/v1/namespaces/{gateway.NAMESPACE}/deployments/envoy-gateway"
     before = opened.server.get(path)["metadata"]["generation"]
     up.up(settings_like(opened.where.name), up.Wanted())
     assert opened.server.get(path)["metadata"]["generation"] == before
