@@ -111,6 +111,20 @@ def test_old_pods_stay_while_service_or_route_still_lead_to_them(served, gateway
     assert served.running() == {new}
 
 
+def test_old_pods_stay_while_a_route_out_of_reach_leads_to_them(served):
+    old = served.status["stable"]
+    new = roll(served, **NEW)
+    served.make_ready(new)
+    served.has_gateway_api = False  # as an API server says that is just being upgraded
+    served.settle()
+    served.step(seconds=3600)
+    assert (served.selected(), served.backend()) == (new, f"dates-{old}")
+    assert served.running() == {old, new}
+    served.has_gateway_api = True
+    served.settle()
+    assert served.running() == {new}
+
+
 def test_newer_spec_replaces_the_candidate(served):
     old = served.status["stable"]
     served.now += timedelta(hours=1)

@@ -195,7 +195,9 @@ class _Work:
         if selected != stable:
             return False
         backend = route.backend(children.by_name(self.observed.routes, name))
-        return not self._is_routed() or backend == names.revision_name(name, stable)
+        # A route that we can't or mustn't change still leads where it leads.
+        unrouted = not backend and not self._is_routed()
+        return unrouted or backend == names.revision_name(name, stable)
 
     def _apply(self, manifest: Manifest, seen: tuple[Manifest, ...]) -> Iterator[Apply]:
         """Apply a child unless it stands: a quiet service costs no call."""
