@@ -28,8 +28,8 @@ venv: $(STAMP)  ## make the development environment
 up: $(STAMP)  ## start the cluster on this machine (or use FAIRLEAD_CONTEXT)
 	@$(PY) -m fairlead_cluster up
 
-down: $(STAMP)  ## stop the cluster and remove every trace of it
-	@$(PY) -m fairlead_cluster down
+down: $(STAMP)  ## stop every cluster on this machine and remove every trace of it
+	@$(PY) -m fairlead_cluster down $(if $(FAIRLEAD_CONTEXT),,--all)
 
 status: $(STAMP)  ## show the cluster's components
 	@$(PY) -m fairlead_cluster status
@@ -38,7 +38,7 @@ demo: $(STAMP)  ## train a model, serve it and ask it questions
 	@$(PY) -m fairlead_cluster demo $(if $(SEED),--seed $(SEED))
 
 images: $(STAMP)  ## build all images; `make images push REGISTRY=…` also pushes them
-	@$(PY) -m fairlead_cluster images $(if $(filter push,$(MAKECMDGOALS)),push --registry $(REGISTRY),build)
+	@$(PY) -m fairlead_cluster images $(if $(filter push,$(MAKECMDGOALS)),push $(if $(REGISTRY),--registry $(REGISTRY)),build)
 
 ifneq ($(filter images,$(MAKECMDGOALS)),)
 .PHONY: push

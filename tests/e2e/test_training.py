@@ -80,7 +80,8 @@ def test_killed_worker_resumes_from_the_last_checkpoint(module_kube, base, folde
         300,
         "first checkpoint",
     )
-    module_kube.run("delete", "pod", "-l", "fairlead.dev/stage=train", "--force")
+    one = f"fairlead.dev/finetunejob={name},batch.kubernetes.io/job-completion-index=1"
+    module_kube.run("delete", "pod", "-l", one, "--force")
     module_kube.wait_for("finetunejob", name, "Complete", 600)
     status = module_kube.get("finetunejob", name)["status"]
     train = next(stage for stage in status["stages"] if stage["name"] == "Train")

@@ -35,6 +35,7 @@ class Cause(StrEnum):
     DISRUPTED = "Disrupted"  # SIGTERM: preemption, drain, eviction
     PEER_LOST = "PeerLost"  # this worker is well, another one isn't
     FENCED = "Fenced"  # a newer attempt has written; this one steps back
+    # Named by nobody, so not known to be harmless: counts as a real failure.
     UNKNOWN = "Unknown"  # no message: the node or the container is gone
 
 
