@@ -41,7 +41,9 @@ def job(name, base, **spec):
 
 def service(name, model, **spec):
     """A ModelService of one small replica."""
-    plain = {"model": model, "resources": SMALL, "engine": {"maxModelLen": 128}}
+    # Eager: compiling takes minutes on two cores and shows nothing here.
+    engine = {"maxModelLen": 128, "extraArgs": {"enforce-eager": ""}}
+    plain = {"model": model, "resources": SMALL, "engine": engine}
     return {
         "apiVersion": "fairlead.dev/v1alpha1",
         "kind": "ModelService",
