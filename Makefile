@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
-.PHONY: help venv up down status demo images test test-fast test-cluster test-e2e gates format crds lock
+.PHONY: help venv up down status demo images test test-fast test-cluster test-e2e test-learning gates format crds lock
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
@@ -66,6 +66,9 @@ test-cluster: $(STAMP)  ## tests against a real API server
 
 test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
+
+test-learning: $(STAMP)  ## the example from nothing to scores (10 min; not met yet, see README)
+	@$(PY) tests/run.py learning
 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
 	@$(PY) -m fairlead_cli crds --directory charts/fairlead/templates/crds

@@ -74,7 +74,12 @@ def cluster() -> int:
 
 def e2e() -> int:
     """Tests against the whole cluster with images."""
-    return run(*PYTEST, "-m", "e2e")
+    return run(*PYTEST, "-m", "e2e and not learning")
+
+
+def learning() -> int:
+    """The example from nothing to scores; minutes of training."""
+    return run(*PYTEST, "-m", "learning")
 
 
 TIERS: dict[str, Callable[[], int]] = {
@@ -82,7 +87,10 @@ TIERS: dict[str, Callable[[], int]] = {
     "fast": fast,
     "cluster": cluster,
     "e2e": e2e,
+    "learning": learning,
 }
+REAL = ("cluster", "e2e", "learning")
+"""Tiers that need the cluster's programs."""
 
 
 class Run:
@@ -111,7 +119,7 @@ class Run:
 
     def tier(self, name: str) -> None:
         """Do one tier, after what it needs is there."""
-        if name in ("cluster", "e2e"):
+        if name in REAL:
             while self.jobs:
                 job = self.jobs[0]
                 self.timed(f"waiting for {job.title}", job.wait)
@@ -129,7 +137,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tiers", nargs="+", choices=TIERS, help="tiers to run, in this order")
     run_ = Run(parser.parse_args().tiers)
-    if {"cluster", "e2e"} & set(run_.tiers):
+    if set(REAL) & set(run_.tiers):
         run_.background("compiling the cluster's programs (17 min once)", "build")
     for tier in run_.tiers:
         run_.tier(tier)

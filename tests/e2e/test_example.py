@@ -6,7 +6,7 @@ import pytest
 
 from fairlead_cluster.demo import example, place, story
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.learning]
 
 SEED = random.SystemRandom().randrange(10**9)
 QUESTIONS = 100

@@ -91,7 +91,7 @@ class Asking:
                 self.answered += failure is None
                 if failure is not None:
                     self.failures.append((time.strftime("%X"), failure))
-            self._stop.wait(0.05)
+            self._stop.wait(0.2)  # two cores also train meanwhile
 
     def __enter__(self):
         for thread in self._threads:
