@@ -85,6 +85,8 @@ def test_what_the_engine_writes_is_scratch(render):
 def test_hardware_follows_from_the_resources(render, spec, cache, tolerates):
     template = render(**spec)
     assert environment(template).get("VLLM_CPU_KVCACHE_SPACE") == cache
+    bound = environment(template).get("VLLM_CPU_OMP_THREADS_BIND")
+    assert bound == ("nobind" if cache else None)
     assert ("tolerations" in template["spec"]) == tolerates
     assert container(template).get("resources") == spec.get("resources")
 

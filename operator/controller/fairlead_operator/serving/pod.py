@@ -110,6 +110,8 @@ def _environment(service: ModelService, model: PinnedModel, options: Options) ->
     }
     if not service.spec.resources.amount(names.GPU_RESOURCE):
         values["VLLM_CPU_KVCACHE_SPACE"] = str(options.cpu_kv_cache_gib)
+        # Left to itself vLLM binds to the first cores it sees, so all pods of a node to the same.
+        values["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
