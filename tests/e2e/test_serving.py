@@ -94,6 +94,8 @@ class Asking:
                 if failure is not None:
                     self.failures.append((time.strftime("%X"), failure))
             self._stop.wait(0.2)  # two cores also train meanwhile
+        if kept is not None:
+            kept.close()
 
     def __enter__(self):
         for thread in self._threads:
