@@ -140,13 +140,13 @@ class Installed:
 
 @pytest.fixture(scope="session")
 def installed() -> Installed:
-    """Bring up FAIRLEAD_TEST_CLUSTER whole, with this tree's images and chart.
+    """Bring up FAIRLEAD_E2E_CLUSTER whole, with this tree's images and chart.
 
     It stays up afterwards, so that a second run is quick; `fairlead-cluster down` removes it.
     """
     if os.geteuid() != 0:
         pytest.skip("the embedded cluster needs root")
-    name = os.environ.get("FAIRLEAD_TEST_CLUSTER", "fairlead-test")
+    name = os.environ.get("FAIRLEAD_E2E_CLUSTER", "fairlead-e2e")
     chosen = dataclasses.replace(settings.load(), name=settings.check_name(name))
     opened = up.up(chosen, up.Wanted())
     own = registry.ensure(chosen.state_dir, opened.cache)
