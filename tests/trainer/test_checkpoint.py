@@ -154,6 +154,7 @@ def test_older_attempt_cannot_claim_any_more(folder):
 def test_same_attempt_may_claim_again(folder):
     claimed(folder, 2)
     claimed(folder, 2)
+    assert (folder / FENCE).read_text() == "2"
 
 
 def test_newer_attempts_checkpoint_wins_over_a_later_step_of_an_older_one(folder):

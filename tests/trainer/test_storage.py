@@ -61,6 +61,7 @@ def test_mismatch_names_the_file(tmp_path, harm, told):
 
 def test_removing_what_is_not_there_is_fine(tmp_path):
     storage.remove_tree(tmp_path / "absent")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_move_appears_under_its_new_name_only(tmp_path):
