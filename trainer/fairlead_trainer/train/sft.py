@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with our ways of saving, stopping and noticing a loss that isn't a number.
+"""TRL's SFTTrainer with our ways of saving, stopping and noticing numbers that aren't finite.
 
 A leaf module: it imports torch, transformers and TRL at its top and is imported by the worker
 only, inside a function.
@@ -41,12 +41,18 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # untyped upstream
         self.refuse_divergence()
 
     def refuse_divergence(self) -> None:
-        """Raise StageFailure(Diverged) when a loss since the start was not a number."""
-        if self._finite is not None and not bool(self._finite):
+        """Raise StageFailure(Diverged) when a loss or a gradient since the start was no number.
+
+        DeepSpeed skips a step whose gradients are not finite: the loss then stays where it is,
+        and a run could end well without having learnt anything.
+        """
+        diverged = self._finite is not None and not bool(self._finite)
+        if diverged or self.model_wrapped.skipped_steps:
             raise StageFailure(
                 Cause.DIVERGED,
-                f"the loss is not a finite number by step {self.state.global_step}: lower"
-                " hyperparameters.learningRate, or look for broken rows in the data",
+                f"the {'loss' if diverged else 'gradient'} is not a finite number by step"
+                f" {self.state.global_step}: lower hyperparameters.learningRate, or look for"
+                " broken rows in the data",
             )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
