@@ -1,12 +1,12 @@
 """Two real ranks under the real launcher: trained, killed, resumed, diverged, exported.
 
-Needs the trainer's own environment (requirements/trainer.txt) and runs a few minutes:
-``python -m pytest -m torch tests/trainer`` there.
+Needs the trainer's own environment (requirements/trainer.txt).
 """
 
 import json
+import math
 import os
-import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +27,13 @@ ROWS = "\n".join(
 )
 HYPER = {"maxSteps": 6, "learningRate": 0.01, "perDeviceTrainBatchSize": 2}
 BOUND_SECONDS = 900
+
+
+def free_port():
+    """A port that torchrun can have: given 0 it would tell the ranks to meet at port 0."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @pytest.fixture
@@ -61,11 +68,14 @@ def base(claim):
 
 @pytest.fixture
 def job(base, write_run, environment, tmp_path):
-    """Run a stage of one job; two ranks in one pod."""
+    """Run stages of one job, in one pod."""
 
     class Job:
         folder = tmp_path / "mnt/claims/demo/finetunejobs/job/u1"
-        processes = []
+
+        def __init__(self):
+            self.processes = []
+            self.log = tmp_path / "log"
 
         def configure(self, **spec):
             defaults = {
@@ -76,27 +86,28 @@ def job(base, write_run, environment, tmp_path):
                 "checkpoint": {"saveSteps": 2},
                 "numProcPerNode": 2,
             }
-            write_run(**(defaults | spec))
+            self.spec = defaults | spec
+            write_run(**self.spec)
             assert self.run("prepare")[0] == 0
 
         def start(self, stage, attempt=1):
             torchrun = {
                 "PET_NNODES": "1",
-                "PET_NPROC_PER_NODE": "2",
-                "PET_MASTER_PORT": "0",
+                "PET_NPROC_PER_NODE": str(self.spec["numProcPerNode"]),
+                "PET_MASTER_PORT": str(free_port()),
                 "OMP_NUM_THREADS": "1",
                 "DS_ACCELERATOR": "cpu",
                 "HF_HUB_OFFLINE": "1",
             }
             attempts = {names.ENV_ATTEMPT: str(attempt)}
             (tmp_path / "tmp").mkdir(exist_ok=True)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "fairlead_trainer", stage],
-                env=dict(os.environ) | environment | torchrun | attempts,
-                stdout=(tmp_path / "log").open("a"),
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            with self.log.open("a") as output:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "fairlead_trainer", stage],
+                    env=dict(os.environ) | environment | torchrun | attempts,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
             self.processes.append(process)
             return process
 
@@ -107,93 +118,130 @@ def job(base, write_run, environment, tmp_path):
             code = process.wait(BOUND_SECONDS)
             end = read((tmp_path / names.TERMINATION_LOG.lstrip("/")).read_text())
             assert end is not None
-            print((tmp_path / "log").read_text()[-4000:])
             return code, end
 
-        def until_saved(self, process):
-            """Wait for the first committed checkpoint."""
+        def until(self, process, condition):
+            """Wait for something to appear while the process runs."""
             deadline = time.monotonic() + BOUND_SECONDS
-            while not list(self.folder.glob("checkpoints/step-*")):
-                assert process.poll() is None, (tmp_path / "log").read_text()[-4000:]
+            while not condition():
+                assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
 
-    yield Job()
-    for process in Job.processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        def checkpoints(self):
+            """Names of the committed checkpoints."""
+            return sorted(path.name for path in self.folder.glob("checkpoints/step-*"))
+
+    made = Job()
+    yield made
+    for process in made.processes:
+        kill_pod(process)
+    print(made.log.read_text()[-8000:])  # shown by pytest where the test failed
+
+
+def kill_pod(process):
+    """End a launcher and its descendants, of which torchrun's ranks lead sessions of their own."""
+    import psutil
+
+    if process.poll() is not None:
+        return
+    launcher = psutil.Process(process.pid)
+    found = [launcher, *launcher.children(recursive=True)]
+    for each in found:
+        each.kill()
+    process.wait()
+    psutil.wait_procs(found)
 
 
 def test_two_ranks_train_and_export_a_model(job):
-    job.configure()
+    job.configure(deepspeed={"zeroStage": 1})
     code, end = job.run("train")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     assert end.training is not None
     assert (end.training.step, end.training.world_size, end.training.num_nodes) == (6, 2, 1)
     assert end.training.checkpoint == "checkpoints/step-00000006-a1"
-    assert [path.name for path in sorted(job.folder.glob("checkpoints/step-*"))] == [
-        "step-00000004-a1",
-        "step-00000006-a1",
-    ]
+    assert job.checkpoints() == ["step-00000004-a1", "step-00000006-a1"]
     code, end = job.run("export")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
-    record = ArtifactRecord.model_validate_json(
-        (job.folder / "artifact" / ARTIFACT_FILE).read_bytes()
-    )
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
-        file.path for file in record.files
-    }
+    content = (job.folder / "artifact" / ARTIFACT_FILE).read_bytes()
+    files = {file.path for file in ArtifactRecord.model_validate_json(content).files}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
 
 
-def test_killed_run_goes_on_from_its_newest_checkpoint(job):
-    job.configure(hyperparameters=HYPER | {"maxSteps": 40})
+def shapes(folder):
+    """The shape of each weight in a model's folder."""
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", "np") as weights:
+        return {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
+
+
+def test_killed_run_goes_on_from_its_newest_checkpoint(job, base):
+    # The stage whose weights are apart as well; tests/e2e kills pods of a lower one.
+    job.configure(hyperparameters=HYPER | {"maxSteps": 40}, deepspeed={"zeroStage": 3})
     process = job.start("train")
-    job.until_saved(process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    job.until(process, job.checkpoints)
+    kill_pod(process)
+    *_, newest = job.checkpoints()
+    assert newest < "step-00000040"
     code, end = job.run("train", attempt=2)
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     assert end.training is not None
     assert end.training.step == 40
-    assert end.training.resumed_from is not None
-    assert end.training.resumed_from.endswith("-a1")
+    assert end.training.resumed_from == f"checkpoints/{newest}"
+    assert job.run("export")[0] == 0
+    assert shapes(job.folder / "artifact") == shapes(base)  # gathered, that is
 
 
-def test_sigterm_saves_before_it_ends(job):
+def test_sigterm_saves_before_it_ends(job, tmp_path):
     job.configure(
         hyperparameters=HYPER | {"maxSteps": 100_000}, checkpoint={"saveSteps": 1_000_000}
     )
     process = job.start("train")
-    heartbeat = job.folder.parents[5] / "tmp/fairlead-train-0/heartbeat"
-    deadline = time.monotonic() + BOUND_SECONDS
-    while not heartbeat.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    job.until(process, (tmp_path / "tmp/fairlead-train-0/heartbeat").exists)
     process.terminate()
     code, end = job.wait(process)
     assert (code, end.cause) == (EXIT_CODES[Cause.DISRUPTED], Cause.DISRUPTED)
-    assert "saved as step-" in end.message
-    assert len(list(job.folder.glob("checkpoints/step-*-a1"))) == 1
+    (saved,) = job.checkpoints()
+    assert f"saved as {saved}" in end.message
 
 
-def test_loss_that_is_no_number_ends_the_run_by_name(job):
-    job.configure(hyperparameters=HYPER | {"learningRate": 10, "maxSteps": 400})
-    weights = job.folder.parents[2] / "bases/dates/model.safetensors"
+@pytest.mark.parametrize(
+    ("weight", "stage", "what"),
+    [
+        pytest.param(math.nan, 0, "loss", id="loss"),
+        # Large enough for the gradients only: DeepSpeed skips such steps and the loss stays.
+        pytest.param(1e38, 2, "gradient", id="gradient"),
+    ],
+)
+def test_what_is_no_finite_number_ends_the_run_by_name(job, base, weight, stage, what):
+    job.configure(
+        hyperparameters=HYPER | {"maxSteps": 40}, deepspeed={"zeroStage": stage}, numProcPerNode=1
+    )
+    weights = base / "model.safetensors"
     import torch
     from safetensors.torch import load_file, save_file
 
     tensors = load_file(weights)
-    save_file({name: torch.full_like(it, 1e38) for name, it in tensors.items()}, weights)
+    save_file({name: torch.full_like(it, weight) for name, it in tensors.items()}, weights)
     code, end = job.run("train")
     assert (code, end.cause) == (EXIT_CODES[Cause.DIVERGED], Cause.DIVERGED)
+    assert f"the {what} is not a finite number" in end.message
     assert "learningRate" in end.message
-    assert list(job.folder.glob("checkpoints/step-*")) == []
+    assert job.checkpoints() == []
 
 
-@pytest.mark.parametrize(("merge", "kind"), [(True, "Model"), (False, "Adapter")])
-def test_adapter_is_trained_and_exported(job, merge, kind):
-    job.configure(tuning={"type": "LoRA", "r": 4}, output={"mergeAdapter": merge})
+@pytest.mark.parametrize(
+    ("merge", "stage", "kind"),
+    [pytest.param(True, 2, "Model", id="merged"), pytest.param(False, 3, "Adapter", id="apart")],
+)
+def test_adapter_is_trained_and_exported(job, merge, stage, kind):
+    job.configure(
+        tuning={"type": "LoRA", "r": 4},
+        output={"mergeAdapter": merge},
+        deepspeed={"zeroStage": stage},
+        numProcPerNode=1,
+    )
     assert job.run("train")[0] == 0
     code, end = job.run("export")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
@@ -231,7 +279,7 @@ def test_adapter_is_trained_and_exported(job, merge, kind):
     ],
 )
 def test_users_error_reaches_the_message(job, spec, cause, told):
-    job.configure(**spec)
+    job.configure(numProcPerNode=1, **spec)
     code, end = job.run("train")
     assert (code, end.cause) == (EXIT_CODES[cause], cause)
     assert told in end.message

@@ -70,6 +70,7 @@ def _trainer(
     spec = loaded.run.spec
     folder = loaded.locate(uris.parse(spec.model.uri))
     model.check_folder(folder, spec.model.uri)
+    import deepspeed
     import torch
     from trl import SFTConfig
 
@@ -79,6 +80,9 @@ def _trainer(
     ours["deepspeed"] = deepspeed_config.build(spec)
     extra = arguments.typed(loaded.run.training_arguments, SFTConfig)
     config = SFTConfig(**arguments.with_defaults(ours, extra))  # also makes the process group
+    # On CPUs the group is torch's alone; ZeRO-3 partitions while the model is being loaded, by
+    # the world that DeepSpeed knows of.
+    deepspeed.init_distributed()
     rows = _rows(loaded)
     together = Together(stage.watch(loaded))
     trainer = Trainer(
