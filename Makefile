@@ -25,11 +25,11 @@ $(STAMP): requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 
 venv: $(STAMP)  ## make the development environment
 
-up: $(STAMP)  ## start the cluster on this machine (or use FAIRLEAD_CONTEXT)
+up: $(STAMP)  ## start the cluster on this machine (or install into FAIRLEAD_CONTEXT)
 	@$(PY) -m fairlead_cluster up
 
-down: $(STAMP)  ## stop every cluster on this machine and remove every trace of it
-	@$(PY) -m fairlead_cluster down $(if $(FAIRLEAD_CONTEXT),,--all)
+down: $(STAMP)  ## remove every cluster of this machine (or uninstall from FAIRLEAD_CONTEXT; VOLUMES=1)
+	@$(PY) -m fairlead_cluster down --all $(if $(VOLUMES),--volumes)
 
 status: $(STAMP)  ## show the cluster's components
 	@$(PY) -m fairlead_cluster status

@@ -1,68 +1,108 @@
-"""A cluster of the user's own, named by FAIRLEAD_CONTEXT: looked at, never changed from here.
+"""A cluster of the user's own, named by FAIRLEAD_CONTEXT; its images come by FAIRLEAD_REGISTRY.
 
 It reads the kubeconfig that kubectl reads (KUBECONFIG, else ~/.kube/config) and writes none.
+Fairlead is installed there and removed again; the cluster itself is never brought up or down.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead_cluster import commands, errors
-
-_GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
-_STORAGE_CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+from fairlead_cluster import belongings, errors, fitness, images, programs, progress, release, up
+from fairlead_cluster.access import Access
+from fairlead_cluster.provider import Provider
 
 
 @dataclass(frozen=True)
-class Foreign:
+class Foreign(Provider):
     """One context of the user's kubeconfig."""
 
-    context: str
-    kubectl: Path
-
-    def check(self) -> list[str]:
-        """Say what of the optional parts the cluster lacks; empty when nothing.
+    def reach(self, wanted: up.Wanted) -> Access:
+        """Check the context; nothing is changed.
 
         Raises:
-            CommandFailed: When the cluster doesn't answer.
+            ClusterError: When the registry is not set, or the context will not do.
         """
-        self._get("/readyz")
-        found = []
-        if not self._has(_GATEWAY_API):
-            found.append(
-                "no Gateway API: models are reached by their Services only, without canaries; "
-                "install Envoy Gateway (https://gateway.envoyproxy.io) to have them"
+        del wanted
+        self._registry()
+        access = self._access()
+        fitness.require(access, "create")
+        belongings.require_own_release(access)
+        for line in fitness.lacks(access):
+            progress.say(f"  ! {line}")
+        progress.say(f"context {access.context} answers")
+        return access
+
+    def push_images(self) -> dict[str, str]:
+        """Push to the registry that the cluster pulls from."""
+        workshop = images.open_workshop(self.settings.cache_dir, images.Options())
+        return workshop.push(release.RELEASED, self._registry())
+
+    def install(self, access: Access, references: Mapping[str, str], *, wait: bool = True) -> None:
+        """Install or upgrade the chart, and mark it as ours."""
+        installed = access.release
+        belongings.own_namespace(access, installed.namespace)
+        values = []
+        if fitness.has_gateway_api(access) and not belongings.own_gateway_class(access):
+            progress.say(
+                f"  ! no GatewayClass {belongings.GATEWAY_CLASS!r}, so no gateway: "
+                "models are reached by their Services only"
             )
-        if not self._has_default_storage():
-            found.append(
-                "no default StorageClass: name one in every claim of the examples "
-                "(spec.storageClassName)"
-            )
-        return found
+            values = ["gateway.enabled=false"]
+        installed.install(references, values, labels=belongings.MARK, wait=wait)
 
-    def _has_default_storage(self) -> bool:
-        items = json.loads(self._get(_STORAGE_CLASSES))["items"]
-        annotations = (item["metadata"].get("annotations", {}) for item in items)
-        return any(found.get(_DEFAULT_CLASS) == "true" for found in annotations)
+    def up(self, wanted: up.Wanted) -> Access:
+        """Check the context, push the images and install the chart."""
+        access = self.reach(wanted)
+        references = self.push_images()
+        with progress.step(f"install the chart in {access.release.namespace}", 25):
+            self.install(access, references)
+        return access
 
-    def _has(self, path: str) -> bool:
-        try:
-            self._get(path)
-        except errors.CommandFailed as refused:
-            if "NotFound" in refused.problem or "not find" in refused.problem:
-                return False
-            raise
-        return True
+    def down(self, *, everything: bool, volumes: bool) -> None:
+        """Remove what we installed; say what is kept. Clusters of this machine are left alone."""
+        del everything
+        access = self._access()
+        fitness.require(access, "delete")
+        with progress.step(f"remove Fairlead from context {access.context}"):
+            kept = belongings.remove(access, volumes=volumes)
+        for line in kept:
+            progress.say(f"  kept: {line}")
 
-    def _get(self, path: str) -> str:
-        return commands.run(
-            [
-                *(self.kubectl, f"--context={self.context}", "--request-timeout=20s"),
-                *("get", f"--raw={path}"),
-            ],
-            what=f"reach the cluster of context {self.context!r}",
-            way_out="check FAIRLEAD_CONTEXT and `kubectl config get-contexts`, or unset it",
+    def load(self, image: str, name: str | None) -> str:
+        """Refuse: the user's registry is not ours to name images in."""
+        raise errors.ClusterError(
+            f"context {self.settings.context!r} pulls from a registry of yours",
+            f"push {name or image} there, e.g. by `docker push`",
         )
+
+    def kubeconfig(self) -> Path:
+        """Refuse: there is none of ours."""
+        raise errors.NoCluster(
+            f"context {self.settings.context!r} has no kubeconfig of ours",
+            "use yours, as kubectl does",
+        )
+
+    def report(self) -> tuple[list[str], bool]:
+        """Say whether the cluster answers and whether our release is in it."""
+        access = self._access()
+        fitness.require(access, "get")
+        is_there = access.release.is_there()
+        words = "is installed" if is_there else "is not installed (`fairlead-cluster up`)"
+        missing = [f"  {line}" for line in fitness.lacks(access)]
+        lines = [f"context {access.context} answers", f"  release fairlead {words}", *missing]
+        return lines, is_there
+
+    def _access(self) -> Access:
+        built = programs.open_cache(self.settings.cache_dir).build(["kubectl", "helm"])
+        return Access(built["kubectl"], built["helm"], None, self.settings.context)
+
+    def _registry(self) -> str:
+        if self.settings.registry is None:
+            raise errors.ClusterError(
+                f"FAIRLEAD_CONTEXT is {self.settings.context!r}, but FAIRLEAD_REGISTRY is not set",
+                "set it to a registry that you may push to and that the cluster pulls from",
+            )
+        return self.settings.registry

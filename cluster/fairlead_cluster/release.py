@@ -24,18 +24,29 @@ class Release:
     name: str = "fairlead"
     namespace: str = "fairlead-system"
 
-    def install(self, references: Mapping[str, str], values: Sequence[str] = ()) -> None:
-        """Install or upgrade, and wait until the operator is ready.
+    def install(
+        self,
+        references: Mapping[str, str],
+        values: Sequence[str] = (),
+        *,
+        labels: str = "",
+        wait: bool = True,
+    ) -> None:
+        """Install or upgrade.
 
         Args:
             references: Image name (of RELEASED) to `registry/repository:tag`.
             values: Further `key=value` for `helm --set`.
+            labels: `key=value` that the release is found by.
+            wait: Also wait until the operator is ready.
 
         Raises:
             CommandFailed: With helm's last lines.
         """
         self._run(
-            ["upgrade", "--install", self.name, str(CHART), "--create-namespace", "--wait"]
+            ["upgrade", "--install", self.name, str(CHART), "--create-namespace"]
+            + ["--wait"] * wait
+            + [f"--labels={labels}"] * bool(labels)
             # CRDs outlive a release: they may have come by another one, or by kubectl.
             + ["--take-ownership", "--force-conflicts"]
             # As strings: a tag that happens to be all digits is still a tag.
@@ -43,6 +54,12 @@ class Release:
             + _sets("--set", values),
             what="install the chart",
         )
+
+    def is_there(self, labels: str = "") -> bool:
+        """Tell whether the release is installed, wholly or in part, and has these labels."""
+        selector = [f"--selector={labels}"] if labels else []
+        words = ["list", "--short", f"--filter=^{self.name}$", *selector]
+        return self.name in self._run(words, what="look for the release").split()
 
     def uninstall(self) -> None:
         """Remove the release; CRDs and what users made of them stay."""

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fairlead_cluster import (
-    down,
     errors,
     imageverbs,
-    kind,
-    loading,
     pins,
     programs,
     providers,
@@ -73,7 +70,7 @@ def _up(settings: Settings, given: Arguments) -> int:
         num_simulated_gpu_nodes=given.simulated_gpu_nodes,
         with_addons=not given.without_addons,
     )
-    access = providers.bring_up(settings, wanted)
+    access = providers.choose(settings).up(wanted)
     if access.kubeconfig is not None:
         print(f"export KUBECONFIG={access.kubeconfig}")
     return 0
@@ -81,31 +78,30 @@ def _up(settings: Settings, given: Arguments) -> int:
 
 def _down_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--all", action="store_true", help="every embedded cluster of this machine, not only one"
+        "--all",
+        action="store_true",
+        help="every embedded cluster of this machine, not only one (nothing to FAIRLEAD_CONTEXT)",
+    )
+    parser.add_argument(
+        "--volumes",
+        action="store_true",
+        help="with FAIRLEAD_CONTEXT also the demo's volumes, which are kept otherwise",
     )
 
 
 def _down(settings: Settings, given: Arguments) -> int:
-    if given.all:
-        down.down_all(settings)
-        return 0
-    providers.take_down(settings)
+    providers.choose(settings).down(everything=given.all, volumes=given.volumes)
     return 0
 
 
 def _status(settings: Settings, _: Arguments) -> int:
-    lines, is_whole = providers.report(settings)
+    lines, is_whole = providers.choose(settings).report()
     print("\n".join(lines))
     return 0 if is_whole else 1
 
 
 def _kubeconfig(settings: Settings, _: Arguments) -> int:
-    found = providers.kubeconfig(settings)
-    if found is None:
-        raise errors.NoCluster(
-            f"context {settings.context} has no kubeconfig of ours", "use yours, as kubectl does"
-        )
-    print(found)
+    print(providers.choose(settings).kubeconfig())
     return 0
 
 
@@ -163,11 +159,7 @@ def _load_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _load(settings: Settings, given: Arguments) -> int:
-    if providers.choose(settings) == providers.KIND:
-        kind.Kind(settings).load(given.image)
-        print(given.image)
-        return 0
-    print(loading.load(settings, given.image, given.as_name))
+    print(providers.choose(settings).load(given.image, given.as_name))
     return 0
 
 

@@ -1,10 +1,19 @@
-"""Which cluster is meant, and what is said of one that is the user's own."""
+"""Which cluster is meant, and what kind is told; a context of the user's own is in test_foreign."""
 
 import dataclasses
 
 import pytest
 
-from fairlead_cluster import errors, foreign, kind, providers, settings, up
+from fairlead_cluster import (
+    __main__,
+    embedded,
+    errors,
+    foreign,
+    images,
+    kind,
+    providers,
+    settings,
+)
 
 BASE = settings.load({"HOME": "/nowhere"})
 
@@ -25,21 +34,25 @@ def with_programs(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("environment", "programs", "chosen"),
     [
-        pytest.param({}, [], providers.EMBEDDED, id="nothing-here"),
-        pytest.param({}, ["docker"], providers.EMBEDDED, id="docker-without-kind"),
-        pytest.param({}, ["kind"], providers.EMBEDDED, id="kind-without-docker"),
-        pytest.param({}, ["kind", "docker"], providers.KIND, id="kind-and-docker"),
+        pytest.param({}, [], embedded.Embedded, id="nothing-here"),
+        pytest.param({}, ["docker"], embedded.Embedded, id="docker-without-kind"),
+        pytest.param({}, ["kind"], embedded.Embedded, id="kind-without-docker"),
+        pytest.param({}, ["kind", "docker"], kind.Kind, id="kind-and-docker"),
         pytest.param(
-            {"FAIRLEAD_PROVIDER": "embedded"}, ["kind", "docker"], "embedded", id="said-embedded"
+            {"FAIRLEAD_PROVIDER": "embedded"},
+            ["kind", "docker"],
+            embedded.Embedded,
+            id="said-embedded",
         ),
         pytest.param(
-            {"FAIRLEAD_CONTEXT": "gke"}, ["kind", "docker"], providers.CONTEXT, id="context-wins"
+            {"FAIRLEAD_CONTEXT": "gke"}, ["kind", "docker"], foreign.Foreign, id="context-wins"
         ),
     ],
 )
 def test_choice(with_programs, environment, programs, chosen):
     with_programs("sh", *programs)
-    assert providers.choose(settings.load({"HOME": "/nowhere", **environment})) == chosen
+    loaded = settings.load({"HOME": "/nowhere", **environment})
+    assert providers.choose(loaded) == chosen(loaded)
 
 
 @pytest.mark.parametrize(
@@ -52,45 +65,44 @@ def test_a_provider_that_can_not_be_is_refused(with_programs, provider, words):
     assert "unset" in refused.value.way_out
 
 
-def test_kind_is_made_with_a_kubeconfig_of_its_own(tmp_path, monkeypatch):
-    """Only the spelling of the commands: kind itself can't run here."""
+@pytest.fixture
+def kinds_calls(tmp_path, monkeypatch):
+    """kind and docker that write down how they are called; kind itself can't run here."""
     calls = tmp_path / "calls"
+    calls.touch()
     (tmp_path / "kind").write_text(f'#!/bin/sh\necho "$@" >>{calls}\n')
-    (tmp_path / "kind").chmod(0o755)
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 0\n")
+    for name in ("kind", "docker"):
+        (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    chosen = kind.Kind(dataclasses.replace(BASE, name="one", state_dir=tmp_path / "state"))
-    chosen.load("image:1")
-    chosen.down()
-    assert calls.read_text().splitlines() == [
-        "load docker-image image:1 --name=one",
-        f"delete cluster --kubeconfig={tmp_path}/state/.kind-one/kubeconfig --name=one",
-    ]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("FAIRLEAD_CLUSTER", "one")
+    monkeypatch.delenv("FAIRLEAD_CONTEXT", raising=False)
+    return lambda: calls.read_text().splitlines()
 
 
-@pytest.mark.cluster
-def test_a_context_of_the_users_own_is_checked_and_left_alone(with_node, monkeypatch, capsys):
-    monkeypatch.setenv("KUBECONFIG", str(with_node.where.kubeconfig))
-    chosen = dataclasses.replace(settings.load(), context=with_node.where.kernel_name)
-    access = providers.bring_up(chosen, up.Wanted())
-    assert access == providers.Access(None, with_node.where.kernel_name)
-    said = capsys.readouterr().out
-    assert "no Gateway API" in said
-    assert "no default StorageClass" in said
-    providers.take_down(chosen)
-    assert "helm uninstall" in capsys.readouterr().out
-    assert with_node.server.is_ready()
-    lines, is_whole = providers.report(chosen)
-    assert is_whole
-    assert lines[0].endswith("answers")
-    names = [
-        item["metadata"]["name"] for item in with_node.server.get("/api/v1/namespaces")["items"]
-    ]
-    assert "envoy-gateway-system" not in names
+def test_kind_has_a_kubeconfig_of_its_own_and_is_removed_by_down(kinds_calls, tmp_path):
+    assert __main__.main(["down", "--all"]) == 0
+    kubeconfig = tmp_path / "state/fairlead/.kind-one/kubeconfig"
+    assert kinds_calls() == [f"delete cluster --kubeconfig={kubeconfig} --name=one"]
 
 
-@pytest.mark.cluster
-def test_a_context_that_does_not_answer_is_named(with_node, monkeypatch):
-    monkeypatch.setenv("KUBECONFIG", str(with_node.where.kubeconfig))
-    with pytest.raises(errors.CommandFailed, match="no-such-context") as failed:
-        foreign.Foreign("no-such-context", with_node.cache.path("kubectl")).check()
-    assert "FAIRLEAD_CONTEXT" in failed.value.way_out
+def test_kind_is_given_the_charts_images(kinds_calls):
+    chosen = providers.choose(settings.load())
+    pushed = chosen.push_images()
+    options = images.Options(engine="docker")
+    workshop = images.open_workshop(chosen.settings.cache_dir, options)
+    assert pushed == {name: workshop.reference(name) for name in ("operator", "trainer", "server")}
+    assert kinds_calls() == [f"load docker-image {each} --name=one" for each in pushed.values()]
+
+
+@pytest.mark.parametrize("verb", ["status", "kubeconfig"])
+def test_kind_cluster_that_is_not_there_is_named(kinds_calls, capsys, verb):
+    assert __main__.main([verb]) == 1
+    assert "kind has no cluster one; make it with" in capsys.readouterr().err
+
+
+def test_image_is_loaded_into_kind_under_the_name_that_is_given(kinds_calls, capsys):
+    assert __main__.main(["load", "image:1", "--as", "other:2"]) == 0
+    assert capsys.readouterr().out == "other:2\n"
+    assert kinds_calls() == ["load docker-image other:2 --name=one"]

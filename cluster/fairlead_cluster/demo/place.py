@@ -1,4 +1,4 @@
-"""Where the demo runs: a cluster with this tree's images, and the tools that reach it."""
+"""Where the demo runs: a cluster, and the commands that a user would type there."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-from fairlead_cluster import commands, errors, images, programs, progress, registry, release, up
-from fairlead_cluster.settings import Settings
+from fairlead_cluster import access, errors, images, progress
 
 ROOT = images.ROOT
 
@@ -23,30 +21,8 @@ class _Shown:
 
 
 @dataclass(frozen=True)
-class Place:
-    """One cluster; made by `embedded` or `foreign`."""
-
-    kubectl: Path
-    helm: Path
-    kubeconfig: Path | None
-    """None: what KUBECONFIG or ~/.kube/config says."""
-    context: str | None
-    """None: the kubeconfig's current one."""
-
-    @property
-    def release(self) -> release.Release:
-        """The chart in this cluster."""
-        return release.Release(self.helm, self.kubeconfig, self.context)
-
-    def run(self, *arguments: str, what: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it prints.
-
-        Raises:
-            CommandFailed: With kubectl's last lines.
-        """
-        way_out = "see what it says, then run `make demo` again: it goes on from here"
-        words: list[str | Path] = [self.kubectl, *self._flags(), *arguments]
-        return commands.run(words, what=what, way_out=way_out, stdin=stdin)
+class Place(access.Access):
+    """A cluster, reached as a user reaches it: what the programs say is shown."""
 
     def follow(self, target: str, namespace: str, timeout: str) -> None:
         """Wait for a resource as a user does; its lines are shown.
@@ -70,7 +46,7 @@ class Place:
         kubectl complains, or just ends, while the container is still being made: ask again then.
         """
         words = ["logs", "--follow", f"job/{job}", "-n", namespace]
-        command = [str(self.kubectl), *self._flags(), *words]
+        command = [str(self.kubectl), *self.flags(), *words]
         return self._show(command, errors_to=subprocess.DEVNULL).num_lines > 0
 
     def _show(self, command: list[str], errors_to: int = subprocess.STDOUT) -> _Shown:
@@ -93,41 +69,7 @@ class Place:
                 progress.say(f"    {line.rstrip()}")
         return _Shown(process.returncode, num_lines)
 
-    def _flags(self) -> list[str]:
-        flags = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
-        return flags + ([f"--context={self.context}"] if self.context else [])
 
-
-def open_place(settings: Settings) -> Place:
-    """Bring up the embedded cluster, or take FAIRLEAD_CONTEXT.
-
-    Raises:
-        ClusterError: When there is no cluster to work in.
-    """
-    if settings.context is None:
-        opened = up.up(settings, up.Wanted())
-        return Place(
-            opened.cache.path("kubectl"), opened.cache.path("helm"), opened.where.kubeconfig, None
-        )
-    if settings.registry is None:
-        raise errors.ClusterError(
-            f"FAIRLEAD_CONTEXT is {settings.context!r}, but FAIRLEAD_REGISTRY is not set",
-            "set it to a registry that you may push to and that the cluster pulls from",
-        )
-    built = programs.open_cache(settings.cache_dir).build(["kubectl", "helm"])
-    return Place(built["kubectl"], built["helm"], None, settings.context)
-
-
-def push_images(settings: Settings) -> dict[str, str]:
-    """Build and push what is missing; image name to the reference that nodes pull.
-
-    Raises:
-        ClusterError: When a build or a push fails.
-    """
-    workshop = images.open_workshop(settings.cache_dir, images.Options())
-    if settings.context is not None and settings.registry is not None:
-        return workshop.push(release.RELEASED, settings.registry)
-    own = registry.ensure(settings.state_dir, workshop.cache)
-    pushed = workshop.push(release.RELEASED, own)
-    own.keep()
-    return pushed
+def at(reached: access.Access) -> Place:
+    """The place to which a provider knows the way."""
+    return Place(reached.kubectl, reached.helm, reached.kubeconfig, reached.context)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fairlead_cluster import errors, progress
+from fairlead_cluster import belongings, errors, fitness, progress, providers, up
 from fairlead_cluster.demo import exam, example, place, report
 from fairlead_cluster.demo.parts import Parts
 from fairlead_cluster.settings import Settings
@@ -18,6 +18,7 @@ from fairlead_cluster.settings import Settings
 NUM_SHOWN = 12
 FOLDER = example.FOLDER.relative_to(place.ROOT)
 _PAUSE_SECONDS = 1.0
+_GATEWAY_PATIENCE = "180s"
 _MAX_SEED = 1_000_000_000
 
 
@@ -42,14 +43,18 @@ def tell(settings: Settings, chosen: Chosen) -> None:
         ClusterError: One clear line with the way out; the next run goes on from here.
     """
     parts = Parts(total=7)
+    provider = providers.choose(settings)
     progress.say("Fairlead's demo: a dataset becomes a served model on a real Kubernetes.")
     with parts.part("a cluster", 20, "25 min: everything is compiled from source"):
-        where = place.open_place(settings)
+        where = place.at(provider.reach(up.Wanted()))
+        require_gateway_api(where)
     with parts.part("the images", 10, "20 min"):
-        references = place.push_images(settings)
+        references = provider.push_images()
     with parts.part("the chart: operator, CRDs, gateway", 25):
-        where.release.install(references)
+        provider.install(where, references)
+        gateway_of(where)
     with parts.part("storage, dataset and a small base model that knows dates", 25, "2 min"):
+        belongings.own_namespace(where, example.NAMESPACE)
         make_base(where, references)
     with parts.part("the FineTuneJob: teach it amounts", 200):
         train(where)
@@ -61,6 +66,19 @@ def tell(settings: Settings, chosen: Chosen) -> None:
     progress.say("\nHow long it took:")
     progress.say("\n".join(report.times(parts.seconds)))
     progress.say(_what_next(where))
+
+
+def require_gateway_api(where: place.Place) -> None:
+    """Refuse at once what would fail at the last part.
+
+    Raises:
+        ClusterError: When the cluster serves no Gateway API.
+    """
+    if not fitness.has_gateway_api(where):
+        raise errors.ClusterError(
+            "the demo asks its models through a gateway, and this cluster serves no Gateway API",
+            "install Envoy Gateway (https://gateway.envoyproxy.io) there",
+        )
 
 
 def make_base(where: place.Place, references: Mapping[str, str]) -> None:
@@ -144,15 +162,18 @@ def url_of(where: place.Place, service: str) -> str:
 
 
 def gateway_of(where: place.Place) -> str:
-    """Address of the gateway that the chart made.
+    """Address of the gateway that the chart made; a load balancer's takes its time.
 
     Raises:
-        ClusterError: When it has none yet.
+        ClusterError: When it gets none.
     """
     release = where.release
+    inside = ("-n", release.namespace)
     path = "jsonpath={.status.addresses[0].value}"
-    words = ("-n", release.namespace, "get", "gateway", release.name, "-o", path)
-    address = where.run(*words, what="read the gateway").strip()
+    wait = ("wait", f"gateway/{release.name}", f"--for={path}", f"--timeout={_GATEWAY_PATIENCE}")
+    where.run(*wait, *inside, what="get an address for the gateway")
+    words = ("get", "gateway", release.name, "-o", path)
+    address = where.run(*words, *inside, what="read the gateway").strip()
     if not address:
         raise errors.ClusterError(
             f"gateway {release.namespace}/{release.name} has no address",
@@ -180,6 +201,7 @@ def say_indented(text: str) -> None:
 
 
 def _what_next(where: place.Place) -> str:
+    removed = "Fairlead and the demo" if where.context else "every trace of the cluster"
     setting = f"export KUBECONFIG={where.kubeconfig}\n  " if where.kubeconfig else ""
     return f"""
 What to try next:
@@ -188,4 +210,4 @@ What to try next:
   .venv/bin/fairlead ask modelservice/{example.TUNED_SERVICE} -n {example.NAMESPACE} \\
       --gateway {gateway_of(where)} "We need 3.5 kilos of rice."
   change {FOLDER}/finetunejob.yaml (tuning: {{type: LoRA}}, numNodes: 2) and run `make demo` again
-  make down   removes every trace of the cluster"""
+  make down   removes {removed}"""
