@@ -123,6 +123,26 @@ def test_values_reach_the_operators_settings(helm):
     assert read.log_level == "DEBUG"
     assert read.domain == "models.example.com"
     assert read.default_gateway == ("gateways", "shared")
+    assert read.watch_namespaces == ("team-a", "team-b")
+    assert (read.resync_seconds, read.workers) == (120, 8)
+    serving = read.serving()
+    assert serving.startup_timeout_seconds == 3600
+    assert serving.progress_deadline_seconds == 4000
+    assert serving.drain_seconds == 300
+    assert serving.request_timeout_seconds == 600
+    assert serving.cpu_kv_cache_gib == 4
+    assert serving.shared_memory == "16Gi"
+
+
+def test_defaults_of_the_chart_are_those_of_the_operator(helm):
+    env = environment(helm.template(*REGISTRY))
+    env |= {"FAIRLEAD_NAMESPACE": "system", "FAIRLEAD_POD_NAME": "p"}
+    read, plain = settings.Settings.from_env(env), settings.Settings("trainer", "server", "system")
+    shared = {"resync_seconds", "workers", "watch_namespaces", "domain", "log_level"}
+    shared |= {one.name for one in fields(plain) if one.name.startswith("serving_")}
+    assert {name: getattr(read, name) for name in shared} == {
+        name: getattr(plain, name) for name in shared
+    }
 
 
 def test_operator_may_use_the_lease_and_the_secret_that_it_is_told(helm, one):

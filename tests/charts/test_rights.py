@@ -68,3 +68,31 @@ def test_operator_sees_no_definition_but_the_optional_one(one):
     found = [r for r in rules(one("ClusterRole", "system:fairlead-operator")) if "custom" in r[1]]
     assert found
     assert {rule[3] for rule in found} == {("httproutes.gateway.networking.k8s.io",)}
+
+
+WATCHED = ("--set", "image.registry=reg", "--set", "operator.watchNamespaces={team-a,team-b}")
+
+
+def test_operator_of_some_namespaces_has_its_rights_in_those_only(helm, one):
+    found = {(d["kind"], d["metadata"]["name"]): d for d in helm.template(*WATCHED)}
+    everywhere = rules(found["ClusterRole", "system:fairlead-operator"])
+    assert {resource for _, resource, _, _ in everywhere} == {
+        "gateways",
+        "tokenreviews",
+        "customresourcedefinitions",
+        "namespaces",
+    }
+    role = found["ClusterRole", "system:fairlead-operator-namespaced"]
+    bound = [
+        (d["metadata"]["namespace"], d["roleRef"]["name"], d["subjects"][0]["name"])
+        for d in helm.template(*WATCHED)
+        if d["kind"] == "RoleBinding" and d["roleRef"]["kind"] == "ClusterRole"
+    ]
+    assert bound == [
+        (name, role["metadata"]["name"], "fairlead-operator") for name in ("team-a", "team-b")
+    ]
+    # Not one right more than an operator of all namespaces has, but to see namespaces come and go.
+    whole = set(rules(one("ClusterRole", "system:fairlead-operator")))
+    more = {*everywhere, *rules(role)} - whole
+    assert more == {("", "namespaces", verb, ()) for verb in ("list", "watch")}
+    assert whole <= {*everywhere, *rules(role)}

@@ -56,6 +56,16 @@ def _leaves(node, path=""):
         ("operator.resources.claims=x", "claims"),
         ("operator.tolerations[0].ef=NoSchedule", "ef"),
         ("operator.logLevel=LOUD", "logLevel"),
+        ("operator.watchNamespaces[0]=Team_A", "watchNamespaces"),
+        ("operator.watchNamespaces=all", "watchNamespaces"),
+        ("operator.resyncSeconds=0", "resyncSeconds"),
+        ("operator.workers=0", "workers"),
+        ("serving.drainSeconds=3601", "drainSeconds"),
+        ("serving.startupTimeoutSeconds=5m", "startupTimeoutSeconds"),
+        ("serving.requestTimeoutSeconds=0", "requestTimeoutSeconds"),
+        ("serving.cpuKvCacheGiB=0", "cpuKvCacheGiB"),
+        ("serving.sharedMemory=2", "sharedMemory"),
+        ("serving.replicas=2", "replicas"),
         ("allowedArguments.engine[0]=with space", "allowedArguments"),
         ("allowedArguments.server=x", "server"),
         ("gateway.port=0", "port"),
@@ -77,8 +87,12 @@ def test_wrong_value_is_refused_by_name(helm, value, named):
     [
         ((), "image.registry is empty: set it"),
         ((*REGISTRY, "--set", "gateway.namespace=other"), "set gateway.create=false"),
+        (
+            (*REGISTRY, "--set", "serving.startupTimeoutSeconds=2400"),
+            "set it above serving.startupTimeoutSeconds (2400)",
+        ),
     ],
-    ids=["no registry", "a new gateway elsewhere"],
+    ids=["no registry", "a new gateway elsewhere", "failed before it may start"],
 )
 def test_values_that_contradict_say_the_way_out(helm, arguments, way_out):
     assert way_out in helm.refusal(*arguments)

@@ -3,6 +3,7 @@
 No node runs here, so no pod starts; that the operator works is the end-to-end tests' to say.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from fairlead_cluster import programs, release, settings
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "chart-test"
+WATCHED = f"chart-watched-{os.getpid()}"
 IMAGES = {name: f"registry.example/team/fairlead-{name}:1" for name in release.RELEASED}
 SERVICE = {
     "apiVersion": "fairlead.dev/v1alpha1",
@@ -166,24 +168,44 @@ def test_operators_account_may_do_its_work_and_no_more(tools, verb, what, allowe
 @pytest.fixture
 def operator(tools, cluster, tmp_path):
     """The operator with the rights and the settings that the chart gives it, on this machine."""
+    with running(tools, cluster, tmp_path) as process:
+        yield process
+
+
+@pytest.fixture
+def operator_of_one_namespace(tools, cluster, tmp_path):
+    """The same, told to serve WATCHED only."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": WATCHED}}
+    tools.kube("apply", "-f", "-", stdin=yaml.safe_dump(namespace))
+    tools.install(f"operator.watchNamespaces={{{WATCHED}}}")
+    with running(tools, cluster, tmp_path) as process:
+        yield process
+    tools.install()
+    tools.kube("delete", "namespace", WATCHED, "--wait=false")
+
+
+@contextlib.contextmanager
+def running(tools, cluster, folder):
     token = tools.kube("create", "token", "chart-operator")
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": token.strip()}
-    (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+    (folder / "kubeconfig").write_text(yaml.safe_dump(config))
     deployment = json.loads(tools.kube("get", "deployment", "chart-operator", "-o", "json"))
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     env |= {"FAIRLEAD_NAMESPACE": NAMESPACE, "FAIRLEAD_POD_NAME": "outside"}
     env |= {f"FAIRLEAD_{part}_PORT": str(free_port()) for part in ("METRICS", "PROBES", "PROGRESS")}
-    env |= {"KUBECONFIG": str(tmp_path / "kubeconfig"), "PATH": os.environ["PATH"]}
-    with (tmp_path / "log").open("w") as log:
+    env |= {"KUBECONFIG": str(folder / "kubeconfig"), "PATH": os.environ["PATH"]}
+    with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "fairlead_operator"], env=env, stdout=log, stderr=log
         )
-        yield process
-        process.terminate()
-        process.wait(60)
-    print((tmp_path / "log").read_text())
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(60)
+    print((folder / "log").read_text())
 
 
 def free_port():
@@ -203,13 +225,37 @@ def test_operator_works_with_the_rights_and_settings_of_the_chart(tools, operato
             found = tools.kube("get", kind, "-o", "name", "-l", MANAGED).splitlines()
             if any(each.endswith(f"/{name}") or not name for each in found):
                 del waiting[kind]
+    assert refusals(cluster) == []
+
+
+def test_operator_of_one_namespace_works_there_and_nowhere_else(
+    tools, operator_of_one_namespace, cluster
+):
+    in_other = {"name": "unserved", "namespace": NAMESPACE}
+    tools.kube("apply", "-f", "-", stdin=yaml.safe_dump(JOB | {"metadata": in_other}))
+    served = [moved(CLAIM, WATCHED), moved(JOB, WATCHED)]
+    tools.kube("apply", "-n", WATCHED, "-f", "-", stdin=yaml.safe_dump_all(served))
+    deadline = time.monotonic() + 120
+    while not tools.kube("get", "job", "-o", "name", "-l", MANAGED, "-n", WATCHED):
+        assert operator_of_one_namespace.poll() is None, "the operator ended"
+        assert time.monotonic() < deadline, "never served"
+    # It was made first, so an operator that saw it would have said so by now.
+    assert tools.kube("get", "finetunejob", "unserved", "-o", "jsonpath={.status}") == ""
+    assert refusals(cluster) == []
+
+
+def moved(manifest, namespace):
+    return manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
+
+
+def refusals(cluster):
+    """What the API server refused the operator since the release is there."""
     account = f"system:serviceaccount:{NAMESPACE}:chart-operator"
     with cluster.audit_log.open() as lines:
         events = [json.loads(line) for line in lines if account in line]
     calls = [event for event in events if event["user"]["username"] == account]
     assert calls
-    refused = [f"{event['verb']} {event['requestURI']}" for event in calls if code(event) == 403]
-    assert refused == []
+    return [f"{event['verb']} {event['requestURI']}" for event in calls if code(event) == 403]
 
 
 def code(event):

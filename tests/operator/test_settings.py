@@ -22,6 +22,12 @@ DEFAULTS = {
     "watch_namespaces": (),
     "resync_seconds": 600.0,
     "workers": 32,
+    "serving_startup_timeout_seconds": 1800,
+    "serving_progress_deadline_seconds": 2400,
+    "serving_drain_seconds": 60,
+    "serving_request_timeout_seconds": 3600,
+    "serving_cpu_kv_cache_gib": 1,
+    "serving_shared_memory": "2Gi",
     "allowed_training_arguments": (),
     "allowed_engine_arguments": (),
     "metrics_port": 8080,
@@ -71,6 +77,11 @@ def test_a_variable_sets_its_field(name, text, value):
         pytest.param(REQUIRED | {"FAIRLEAD_NAMESPACE": " "}, "FAIRLEAD_NAMESPACE", id="blank"),
         pytest.param(REQUIRED | {"FAIRLEAD_WORKERS": "x"}, "FAIRLEAD_WORKERS='x'", id="letters"),
         pytest.param(REQUIRED | {"FAIRLEAD_WORKERS": "0"}, "FAIRLEAD_WORKERS", id="no-worker"),
+        pytest.param(
+            REQUIRED | {"FAIRLEAD_SERVING_PROGRESS_DEADLINE_SECONDS": "1800"},
+            "FAIRLEAD_SERVING_PROGRESS_DEADLINE_SECONDS must be above",
+            id="fails-before-it-may-start",
+        ),
         pytest.param(REQUIRED | {"FAIRLEAD_GATEWAY": "main"}, "NAMESPACE/NAME", id="gateway"),
         pytest.param(
             REQUIRED | {"FAIRLEAD_PROGRESS_URL": "http://x"}, "https://HOST:PORT", id="plain-http"
@@ -102,6 +113,20 @@ def test_the_planners_get_what_the_administrator_decided():
     assert (serving.gateway.namespace, serving.gateway.name) == ("edge", "main")
     assert (serving.domain, serving.allowed_arguments) == ("ai.example", {"swap-space"})
     assert settings.progress_host == "op.system.svc"
+
+
+def test_the_planner_of_services_gets_each_of_its_options():
+    given = {
+        "startup_timeout_seconds": 3000,
+        "progress_deadline_seconds": 3001,
+        "drain_seconds": 7,
+        "request_timeout_seconds": 8,
+        "cpu_kv_cache_gib": 9,
+        "shared_memory": "10Gi",
+    }
+    told = {variable(f"serving_{name}"): str(value) for name, value in given.items()}
+    options = read(**told).serving()
+    assert {name: getattr(options, name) for name in given} == given
 
 
 def test_without_a_gateway_there_is_none():

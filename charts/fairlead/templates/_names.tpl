@@ -61,3 +61,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "fairlead.lease" -}}
 {{- include "fairlead.operator" . }}
 {{- end -}}
+
+{{/* The operator refuses this too; here it is said before anything is changed. */}}
+{{- define "fairlead.checkServing" -}}
+{{- if le (int .Values.serving.progressDeadlineSeconds) (int .Values.serving.startupTimeoutSeconds) -}}
+{{- fail (printf "serving.progressDeadlineSeconds is %d: set it above serving.startupTimeoutSeconds (%d), or a revision would count as failed while it may still start" (int .Values.serving.progressDeadlineSeconds) (int .Values.serving.startupTimeoutSeconds)) -}}
+{{- end -}}
+{{- end -}}

@@ -54,6 +54,18 @@ class Settings:
     """Time between two audits of the cache, after which every resource is looked at again."""
     workers: int = 32
     """Resources that are reconciled at the same time."""
+    serving_startup_timeout_seconds: int = serving_options.Options.startup_timeout_seconds
+    """Longest time from a serving container's start to its first token."""
+    serving_progress_deadline_seconds: int = serving_options.Options.progress_deadline_seconds
+    """Time without progress after which a revision counts as failed."""
+    serving_drain_seconds: int = serving_options.Options.drain_seconds
+    """Longest time that running requests get to end when their pod goes."""
+    serving_request_timeout_seconds: int = serving_options.Options.request_timeout_seconds
+    """Longest request, streaming included, that gateways let through."""
+    serving_cpu_kv_cache_gib: int = serving_options.Options.cpu_kv_cache_gib
+    """KV cache of an engine that runs without GPUs."""
+    serving_shared_memory: str = serving_options.Options.shared_memory
+    """Largest size of a serving pod's /dev/shm."""
     allowed_training_arguments: tuple[str, ...] = ()
     """Keys of hyperparameters.extraArgs allowed beyond the built-in list."""
     allowed_engine_arguments: tuple[str, ...] = ()
@@ -96,6 +108,12 @@ class Settings:
             raise SettingsError(
                 f"{variable('workers')} and {variable('resync_seconds')} must be above 0"
             )
+        if self.serving_progress_deadline_seconds <= self.serving_startup_timeout_seconds:
+            raise SettingsError(
+                f"{variable('serving_progress_deadline_seconds')} must be above "
+                f"{variable('serving_startup_timeout_seconds')}, or a revision would count as "
+                "failed while it may still start"
+            )
 
     @property
     def progress_host(self) -> str:
@@ -132,6 +150,12 @@ class Settings:
             gateway=gateway,
             domain=self.domain,
             allowed_arguments=frozenset(self.allowed_engine_arguments),
+            startup_timeout_seconds=self.serving_startup_timeout_seconds,
+            progress_deadline_seconds=self.serving_progress_deadline_seconds,
+            drain_seconds=self.serving_drain_seconds,
+            request_timeout_seconds=self.serving_request_timeout_seconds,
+            cpu_kv_cache_gib=self.serving_cpu_kv_cache_gib,
+            shared_memory=self.serving_shared_memory,
         )
 
 
