@@ -178,6 +178,12 @@ class World:
                 return
         raise AssertionError(f"still changing after {limit} steps")
 
+    def roll_out(self):
+        """Let what is wanted now come up, and all that follows from it."""
+        self.step()
+        self.make_ready()
+        self.settle()
+
     def make_ready(self, revision=None, ready=None):
         """Let pods of a revision (default: all revisions) become ready."""
         for name in [revision] if revision else self.running():
@@ -280,7 +286,5 @@ def make_world(options):
 def served(make_world):
     """A world whose first revision serves with two replicas."""
     world = make_world(replicas=2)
-    world.step()
-    world.make_ready()
-    world.settle()
+    world.roll_out()
     return world

@@ -185,9 +185,7 @@ def test_route_is_removed_when_no_gateway_is_wanted(served):
 def test_service_without_gateway_api_is_ready_by_its_service(make_world):
     world = make_world()
     world.has_gateway_api = False
-    world.step()
-    world.make_ready()
-    world.settle()
+    world.roll_out()
     assert world.named("HTTPRoute") == []
     assert world.says("RouteReady") == ("False", "GatewayAPIAbsent")
     assert world.says("Ready") == ("True", "ReplicasReady")

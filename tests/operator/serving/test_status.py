@@ -103,13 +103,20 @@ def test_service_without_a_model_makes_nothing_and_says_why(
     assert world.status["phase"] == phase
 
 
+@pytest.fixture
+def taught(make_world, make_job):
+    """A world that serves what the job "teach" made."""
+    world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
+    world.job = make_job()
+    world.roll_out()
+    return world
+
+
 def test_job_that_completes_later_is_served(make_world, make_job):
     world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
     world.settle()
     world.job = make_job()
-    world.step()
-    world.make_ready()
-    world.settle()
+    world.roll_out()
     assert world.says("Ready") == ("True", "ReplicasReady")
     assert world.status["model"]["fineTuneJobUid"] == "job-uid"
     before = world.status
@@ -118,56 +125,39 @@ def test_job_that_completes_later_is_served(make_world, make_job):
     assert world.status == before
 
 
-def test_next_jobs_model_is_rolled_out(make_world, make_job):
-    world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
-    world.job = make_job()
-    world.step()
-    world.make_ready()
-    world.settle()
-    first = world.status["stable"]
-    world.job = make_job(uid="second")
-    world.step()
-    assert world.status["candidate"] not in ("", first)
-    assert world.status["model"]["fineTuneJobUid"] == "second"
+def test_next_jobs_model_is_rolled_out(taught, make_job):
+    first = taught.status["stable"]
+    taught.job = make_job(uid="second")
+    taught.step()
+    assert taught.status["candidate"] not in ("", first)
+    assert taught.status["model"]["fineTuneJobUid"] == "second"
 
 
-def test_unfinished_next_job_leaves_the_pin_for_the_way_back(make_world, make_job):
-    world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
-    world.job = make_job()
-    world.step()
-    world.make_ready()
-    world.settle()
-    stable = world.status["stable"]
-    world.edit(model={"fineTuneJobRef": {"name": "next"}})
-    world.job = make_job("next", "next-uid", phase="Training")
-    world.settle()
-    assert world.says("ModelLoaded") == ("False", "FineTuneJobNotComplete")
-    assert world.says("Available") == ("True", "ReplicasReady")
-    assert world.running() == {stable}
-    world.edit(model={"fineTuneJobRef": {"name": "teach"}})
-    world.job = None
-    world.settle()
-    assert world.says("Ready") == ("True", "ReplicasReady")
-    assert world.running() == {stable}
+def test_unfinished_next_job_leaves_the_pin_for_the_way_back(taught, make_job):
+    stable = taught.status["stable"]
+    taught.edit(model={"fineTuneJobRef": {"name": "next"}})
+    taught.job = make_job("next", "next-uid", phase="Training")
+    taught.settle()
+    assert taught.says("ModelLoaded") == ("False", "FineTuneJobNotComplete")
+    assert taught.says("Available") == ("True", "ReplicasReady")
+    assert taught.running() == {stable}
+    taught.edit(model={"fineTuneJobRef": {"name": "teach"}})
+    taught.job = None
+    taught.settle()
+    assert taught.says("Ready") == ("True", "ReplicasReady")
+    assert taught.running() == {stable}
 
 
-def test_way_back_to_a_deleted_job_leads_over_its_revision(make_world, make_job):
-    world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
-    world.job = make_job()
-    world.step()
-    world.make_ready()
-    world.settle()
-    first = world.status["stable"]
-    world.edit(model={"uri": "pvc://models/base"})
-    world.job = None
-    world.step()
-    world.make_ready()
-    world.settle()
-    assert world.status["stable"] != first
-    world.edit(model={"fineTuneJobRef": {"name": "teach"}})
-    world.step()
-    assert world.status["candidate"] == first
-    assert world.status["model"]["fineTuneJobUid"] == "job-uid"
+def test_way_back_to_a_deleted_job_leads_over_its_revision(taught):
+    first = taught.status["stable"]
+    taught.edit(model={"uri": "pvc://models/base"})
+    taught.job = None
+    taught.roll_out()
+    assert taught.status["stable"] != first
+    taught.edit(model={"fineTuneJobRef": {"name": "teach"}})
+    taught.step()
+    assert taught.status["candidate"] == first
+    assert taught.status["model"]["fineTuneJobUid"] == "job-uid"
 
 
 def test_lost_claim_is_told_while_the_pods_still_serve(served):
