@@ -10,22 +10,9 @@ from fairlead_operator.reconcile import LeaseLost
 from fairlead_operator.testing import Fault, MemoryCluster
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def cluster():
     return MemoryCluster()
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -5,19 +5,6 @@ import pytest
 from fairlead_server.progress import Progress
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def progress(clock):
     return Progress(clock)

@@ -13,16 +13,6 @@ from fairlead_server.middleware import Gate
 from fairlead_server.progress import Progress
 
 
-class Clock:
-    """Time that passes when a test says so."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 class EngineClient:
     """What the middleware reads of vLLM's AsyncLLM."""
 
@@ -73,11 +63,6 @@ class EchoApp:
             {"type": "http.response.start", "status": self.status, "headers": list(self.headers)}
         )
         await send({"type": "http.response.body", "body": json.dumps(reply).encode()})
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 @pytest.fixture
