@@ -12,8 +12,6 @@ from pathlib import Path
 from fairlead_cluster import kubeconfig, layout, pki, processes, ranges
 
 ETCD_URL = "https://127.0.0.1:2379"
-# Scale tests create thousands of objects; the defaults (20 requests a second) would be measured.
-_FAST_CLIENT = ("--kube-api-qps=1000", "--kube-api-burst=1000")
 
 
 @dataclass(frozen=True)
@@ -113,43 +111,43 @@ def _audit(where: layout.Layout) -> tuple[str, ...]:
     )
 
 
-def kube_controller_manager(parts: Parts) -> processes.Component:
-    """The built-in controllers."""
-    config = parts.where.component_kubeconfig("kube-controller-manager")
-    return parts.component(
-        "kube-controller-manager",
+def _controller(parts: Parts, name: str) -> tuple[str, ...]:
+    """Flags of a program that acts on what the API server holds, alone in its cluster."""
+    config = parts.where.component_kubeconfig(name)
+    return (
         f"--kubeconfig={config}",
         f"--authentication-kubeconfig={config}",
         f"--authorization-kubeconfig={config}",
         "--bind-address=127.0.0.1",
+        "--leader-elect=false",
+        # Scale tests create thousands of objects: 20 requests a second would be measured.
+        "--kube-api-qps=1000",
+        "--kube-api-burst=1000",
+    )
+
+
+def kube_controller_manager(parts: Parts) -> processes.Component:
+    """The built-in controllers."""
+    return parts.component(
+        "kube-controller-manager",
+        *_controller(parts, "kube-controller-manager"),
         f"--service-account-private-key-file={parts.key(pki.SERVICE_ACCOUNT)}",
         f"--root-ca-file={parts.crt(pki.CLUSTER_CA)}",
         f"--cluster-signing-cert-file={parts.crt(pki.CLUSTER_CA)}",
         f"--cluster-signing-key-file={parts.key(pki.CLUSTER_CA)}",
         "--use-service-account-credentials",
-        "--leader-elect=false",
         f"--cluster-cidr={parts.addresses.pods}",
         "--allocate-node-cidrs",
         f"--service-cluster-ip-range={parts.addresses.services}",
         # Seen by the one who waits for a replica; 15 s by default.
         "--horizontal-pod-autoscaler-sync-period=5s",
         "--concurrent-job-syncs=50",
-        *_FAST_CLIENT,
     )
 
 
 def kube_scheduler(parts: Parts) -> processes.Component:
     """The scheduler."""
-    config = parts.where.component_kubeconfig("kube-scheduler")
-    return parts.component(
-        "kube-scheduler",
-        f"--kubeconfig={config}",
-        f"--authentication-kubeconfig={config}",
-        f"--authorization-kubeconfig={config}",
-        "--bind-address=127.0.0.1",
-        "--leader-elect=false",
-        *_FAST_CLIENT,
-    )
+    return parts.component("kube-scheduler", *_controller(parts, "kube-scheduler"))
 
 
 def kwok(parts: Parts) -> processes.Component:
