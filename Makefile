@@ -7,6 +7,7 @@ PY := $(VENV)/bin/python
 UV := $(VENV)/bin/uv
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
+LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11
 DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
@@ -73,5 +74,6 @@ test-learning: $(STAMP)  ## the example from nothing to scores (10 min; not met 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
 	@$(PY) -m fairlead_cli crds --directory charts/fairlead/templates/crds
 
-lock: $(STAMP)  ## resolve requirements/dev.in anew
-	@$(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+lock: $(STAMP)  ## resolve requirements/dev.in anew, and what tests bring into the images
+	@$(LOCK) requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) $(addprefix --no-emit-package ,packaging pygments typing-extensions) requirements/image-tests.in -o requirements/image-tests.txt

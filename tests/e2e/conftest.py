@@ -176,15 +176,31 @@ def module_kube(installed: Installed) -> Iterator[Kube]:
     fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
 
 
-@pytest.fixture(scope="module")
-def base(module_kube: Kube, installed: Installed) -> str:
-    """A random model in the claim, made by a Job in the trainer's image."""
-    restricted = {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-        "readOnlyRootFilesystem": True,
+@pytest.fixture(scope="session")
+def restricted_pod() -> Callable[..., Manifest]:
+    """A function that makes the spec of a pod that Pod Security "restricted" admits."""
+    return _restricted_pod
+
+
+def _restricted_pod(image: str, command: list[str], mounts: dict[str, Manifest]) -> Manifest:
+    """A pod of one container; ``mounts`` are sources of volumes by the path in it."""
+    writable = {"/tmp": {"emptyDir": {}}, "/dev/shm": {"emptyDir": {"medium": "Memory"}}}
+    volumes = {
+        path.strip("/").replace("/", "-"): (path, source)
+        for path, source in (writable | mounts).items()
     }
-    pod = {
+    container = {
+        "name": "main",
+        "image": image,
+        "command": command,
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": name, "mountPath": path} for name, (path, _) in volumes.items()],
+    }
+    return {
         "restartPolicy": "Never",
         "securityContext": {
             "runAsNonRoot": True,
@@ -192,24 +208,19 @@ def base(module_kube: Kube, installed: Installed) -> str:
             "fsGroup": 65532,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [
-            {
-                "name": "make",
-                "image": installed.images["trainer"],
-                "command": ["python", "-c", MAKE_BASE, "/storage/base"],
-                "env": [{"name": "HOME", "value": "/tmp"}],
-                "securityContext": restricted,
-                "volumeMounts": [
-                    {"name": "storage", "mountPath": "/storage"},
-                    {"name": "tmp", "mountPath": "/tmp"},
-                ],
-            }
-        ],
-        "volumes": [
-            {"name": "storage", "persistentVolumeClaim": {"claimName": "storage"}},
-            {"name": "tmp", "emptyDir": {}},
-        ],
+        "containers": [container],
+        "volumes": [{"name": name} | source for name, (_, source) in volumes.items()],
     }
+
+
+@pytest.fixture(scope="module")
+def base(module_kube: Kube, installed: Installed) -> str:
+    """A random model in the claim, made by a Job in the trainer's image."""
+    pod = _restricted_pod(
+        installed.images["trainer"],
+        ["python", "-c", MAKE_BASE, "/storage/base"],
+        {"/storage": {"persistentVolumeClaim": {"claimName": "storage"}}},
+    )
     module_kube.apply(
         {
             "apiVersion": "batch/v1",

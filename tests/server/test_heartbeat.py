@@ -3,7 +3,7 @@
 import pytest
 
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("ignore")]
-pytest.importorskip("vllm", reason="vLLM is missing: run in the server's environment")
+pytest.importorskip("vllm", reason="vLLM is missing: the e2e tier runs this in the image")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Two real ranks under the real launcher: trained, killed, resumed, diverged, exported.
 
-Needs the trainer's own environment (requirements/trainer.txt).
+Needs the trainer's own environment (requirements/trainer.txt); tests/e2e brings it into the image.
 """
 
 import json
@@ -17,8 +17,8 @@ from fairlead_api import names
 from fairlead_api.artifact import ARTIFACT_FILE, ArtifactRecord
 from fairlead_api.termination import EXIT_CODES, Cause, read
 
-pytest.importorskip("torch", reason="torch is in the trainer's environment only")
-pytest.importorskip("deepspeed", reason="deepspeed is in the trainer's environment only")
+pytest.importorskip("torch", reason="torch is missing: the e2e tier runs this in the image")
+pytest.importorskip("deepspeed", reason="deepspeed is missing: the e2e tier runs this in the image")
 pytestmark = [pytest.mark.torch, pytest.mark.filterwarnings("default")]
 
 ROWS = "\n".join(
