@@ -1,13 +1,31 @@
-"""A running control plane for the tests of the cluster tier: real API server, simulated nodes."""
+"""What the tests of the cluster tier share: a running control plane, and operators against it.
 
+Real API server, simulated nodes; the operator as a process of this machine.
+"""
+
+import asyncio
+import contextlib
 import dataclasses
+import json
 import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fairlead_api import crd, metrics
 from fairlead_cluster import settings, up
+from fairlead_operator import cluster as client
+from fairlead_operator import kube
+
+PATIENCE_SECONDS = 180  # other work runs on the same cores
+QUIET = {"leases", "tokenreviews", "secrets"}  # not counted: they are nobody's resource
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,3 +52,159 @@ def cluster() -> Iterator[RunningCluster]:
         kubectl=opened.cache.path("kubectl"),
         audit_log=opened.where.audit_log,
     )
+
+
+async def _until(condition, what):
+    """Wait until the coroutine function returns something true, and return that."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        with contextlib.suppress(kube.NotFound):
+            if found := await condition():
+                return found
+        assert time.monotonic() < deadline, f"never came true: {what}"
+        await asyncio.sleep(0.2)
+
+
+@pytest.fixture
+def until():
+    """Waits until a coroutine function returns something true, and returns that."""
+    return _until
+
+
+class Replica:
+    """One process of the operator."""
+
+    def __init__(self, name, env, folder):
+        self.name = name
+        self.ports = {part: _free_port() for part in ("metrics", "probes", "progress")}
+        env |= {f"FAIRLEAD_{part.upper()}_PORT": str(port) for part, port in self.ports.items()}
+        env |= {
+            "FAIRLEAD_POD_NAME": name,
+            "FAIRLEAD_PROGRESS_URL": f"https://localhost:{self.ports['progress']}",
+        }
+        self.log = folder / f"{name}.log"
+        with self.log.open("w") as log:
+            command = [sys.executable, "-m", "fairlead_operator"]
+            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+
+    def sample(self, name, **labels):
+        """The sum of the samples of a metric that carry these labels; None while it is down."""
+        try:
+            url = f"http://localhost:{self.ports['metrics']}/metrics"
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                lines = answer.read().decode().splitlines()
+        except OSError:
+            return None
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        return sum(
+            float(line.rsplit(" ", 1)[1])
+            for line in lines
+            if line.split("{")[0].split(" ")[0] == name and all(part in line for part in wanted)
+        )
+
+    def writes(self):
+        """Writes to resources and their children since the process began."""
+        url = f"http://localhost:{self.ports['metrics']}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        requests = [line for line in lines if line.startswith(f"{metrics.API_REQUESTS}_total{{")]
+        changing = ('verb="create"', 'verb="patch"', 'verb="update"', 'verb="delete"')
+        return [
+            line
+            for line in requests
+            if any(verb in line for verb in changing)
+            and not any(f'resource="{plural}"' in line for plural in QUIET)
+        ]
+
+    async def leading(self):
+        """Wait until it is the active one."""
+
+        async def leads():
+            assert self.process.poll() is None, self.log.read_text()
+            return self.sample(metrics.LEADER)
+
+        await _until(leads, f"{self.name} leads")
+
+    async def passed(self):
+        """Wait until it has looked at a resource."""
+
+        async def passes():
+            return self.sample(f"{metrics.RECONCILES}_total", outcome="done")
+
+        await _until(passes, f"{self.name} has looked at a resource")
+
+    def stop(self, how):
+        self.process.send_signal(how)
+        return self.process.wait(120)
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+async def api(cluster, monkeypatch):
+    """A client of our own, as administrator."""
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setattr(client, "kube", kube)
+    config = client.Configuration()
+    await client.load_kube_config(str(cluster.kubeconfig), client_configuration=config)
+    api = client.ApiCluster(config, lambda *_: None)
+    yield api
+    await api.close()
+
+
+@pytest.fixture
+def kubectl(cluster):
+    def run(*arguments, stdin=None):
+        command = [str(cluster.kubectl), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def team(kubectl):
+    """A namespace of this test's own, with the claim that its jobs name."""
+    crds = [crd.finetunejob_crd(), crd.modelservice_crd()]
+    apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
+    kubectl(*apply, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}))
+    kubectl("wait", "--for=condition=Established", "crd", "--all")
+    name = f"op-{uuid.uuid4().hex[:8]}"
+    kubectl("create", "namespace", name)
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "work", "namespace": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    kubectl("apply", "-f", "-", stdin=json.dumps(claim))
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def start(cluster, team, tmp_path):
+    """Starts replicas that serve this test's namespace only; ends them after it."""
+    replicas = []
+
+    def started(name="one", **more):
+        env = os.environ | {
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "FAIRLEAD_TRAINER_IMAGE": "localhost/trainer",
+            "FAIRLEAD_SERVER_IMAGE": "localhost/server",
+            "FAIRLEAD_NAMESPACE": team,
+            "FAIRLEAD_WATCH_NAMESPACES": team,
+        }
+        replicas.append(Replica(name, env | more, tmp_path))
+        return replicas[-1]
+
+    yield started
+    for replica in replicas:
+        replica.process.kill()
+        replica.process.wait()
+        print(replica.name, replica.log.read_text()[-4000:])

@@ -1,170 +1,20 @@
 """The operator's process on a real API server: killed, stopped, doubled, refused."""
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import socket
 import ssl
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-import uuid
 
 import pytest
 
-from fairlead_api import crd, metrics, names
-from fairlead_operator import cluster as client
+from fairlead_api import metrics, names
 from fairlead_operator import kube
 from fairlead_operator.store import Key
 
 pytestmark = pytest.mark.cluster
-
-PATIENCE_SECONDS = 180  # other work runs on the same cores
-QUIET = {"leases", "tokenreviews", "secrets"}  # not counted: they are nobody's resource
-
-
-async def until(condition, what):
-    """Wait until the coroutine function returns something true, and return that."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        with contextlib.suppress(kube.NotFound):
-            if found := await condition():
-                return found
-        assert time.monotonic() < deadline, f"never came true: {what}"
-        await asyncio.sleep(0.2)
-
-
-class Replica:
-    """One process of the operator."""
-
-    def __init__(self, name, env, folder):
-        self.name = name
-        self.ports = {part: free_port() for part in ("metrics", "probes", "progress")}
-        env |= {f"FAIRLEAD_{part.upper()}_PORT": str(port) for part, port in self.ports.items()}
-        env |= {
-            "FAIRLEAD_POD_NAME": name,
-            "FAIRLEAD_PROGRESS_URL": f"https://localhost:{self.ports['progress']}",
-        }
-        self.log = folder / f"{name}.log"
-        with self.log.open("w") as log:
-            command = [sys.executable, "-m", "fairlead_operator"]
-            self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-
-    def sample(self, name, **labels):
-        """The sum of the samples of a metric that carry these labels; None while it is down."""
-        try:
-            url = f"http://localhost:{self.ports['metrics']}/metrics"
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                lines = answer.read().decode().splitlines()
-        except OSError:
-            return None
-        wanted = [f'{label}="{value}"' for label, value in labels.items()]
-        return sum(
-            float(line.rsplit(" ", 1)[1])
-            for line in lines
-            if line.split("{")[0].split(" ")[0] == name and all(part in line for part in wanted)
-        )
-
-    def writes(self):
-        """Writes to resources and their children since the process began."""
-        url = f"http://localhost:{self.ports['metrics']}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        requests = [line for line in lines if line.startswith(f"{metrics.API_REQUESTS}_total{{")]
-        changing = ('verb="create"', 'verb="patch"', 'verb="update"', 'verb="delete"')
-        return [
-            line
-            for line in requests
-            if any(verb in line for verb in changing)
-            and not any(f'resource="{plural}"' in line for plural in QUIET)
-        ]
-
-    async def leading(self):
-        async def leads():
-            assert self.process.poll() is None, self.log.read_text()
-            return self.sample(metrics.LEADER)
-
-        await until(leads, f"{self.name} leads")
-
-    def stop(self, how):
-        self.process.send_signal(how)
-        return self.process.wait(120)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-async def api(cluster, monkeypatch):
-    """A client of our own, as administrator."""
-    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
-    monkeypatch.setattr(client, "kube", kube)
-    config = client.Configuration()
-    await client.load_kube_config(str(cluster.kubeconfig), client_configuration=config)
-    api = client.ApiCluster(config, lambda *_: None)
-    yield api
-    await api.close()
-
-
-@pytest.fixture
-def kubectl(cluster):
-    def run(*arguments, stdin=None):
-        command = [str(cluster.kubectl), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    return run
-
-
-@pytest.fixture
-def team(kubectl):
-    """A namespace of this test's own, with the claim that its jobs name."""
-    crds = [crd.finetunejob_crd(), crd.modelservice_crd()]
-    apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
-    kubectl(*apply, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}))
-    kubectl("wait", "--for=condition=Established", "crd", "--all")
-    name = f"op-{uuid.uuid4().hex[:8]}"
-    kubectl("create", "namespace", name)
-    claim = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "work", "namespace": name},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
-    }
-    kubectl("apply", "-f", "-", stdin=json.dumps(claim))
-    yield name
-    kubectl("delete", "namespace", name, "--wait=false")
-
-
-@pytest.fixture
-def start(cluster, team, tmp_path):
-    """Starts replicas that serve this test's namespace only; ends them after it."""
-    replicas = []
-
-    def started(name="one", **more):
-        env = os.environ | {
-            "KUBECONFIG": str(cluster.kubeconfig),
-            "FAIRLEAD_TRAINER_IMAGE": "localhost/trainer",
-            "FAIRLEAD_SERVER_IMAGE": "localhost/server",
-            "FAIRLEAD_NAMESPACE": team,
-            "FAIRLEAD_WATCH_NAMESPACES": team,
-        }
-        replicas.append(Replica(name, env | more, tmp_path))
-        return replicas[-1]
-
-    yield started
-    for replica in replicas:
-        replica.process.kill()
-        replica.process.wait()
-        print(replica.name, replica.log.read_text()[-4000:])
 
 
 def job(team, name="tune"):
@@ -181,43 +31,44 @@ def job(team, name="tune"):
     }
 
 
-async def at_rest(api, team, name="tune"):
-    """Wait until the first stage's pod was made and told of; returns what stands then."""
+@pytest.fixture
+def at_rest(api, team, until):
+    """Waits until the first stage's pod was made and told of; returns what stands then."""
 
-    async def told():
-        live = await api.get(kube.FINETUNEJOB, team, name)
-        stage = names.stage_job_name(name, "prepare", 1)
-        batch = await api.get(kube.JOB, team, stage)
-        stages = (live.get("status") or {}).get("stages") or [{}]
-        return stages[0].get("state") == "Running" and batch["status"].get("active") and live
+    async def waited(name="tune"):
+        async def told():
+            live = await api.get(kube.FINETUNEJOB, team, name)
+            stage = names.stage_job_name(name, "prepare", 1)
+            batch = await api.get(kube.JOB, team, stage)
+            stages = (live.get("status") or {}).get("stages") or [{}]
+            return stages[0].get("state") == "Running" and batch["status"].get("active") and live
 
-    live = await until(told, f"{name} prepares")
-    children = [
-        child["metadata"]["resourceVersion"]
-        for kind in (kube.JOB, kube.CONFIG_MAP, kube.SERVICE)
-        for child in await api.list_heads(kind, team)
-    ]
-    return live["metadata"]["resourceVersion"], sorted(children)
+        live = await until(told, f"{name} prepares")
+        children = [
+            child["metadata"]["resourceVersion"]
+            for kind in (kube.JOB, kube.CONFIG_MAP, kube.SERVICE)
+            for child in await api.list_heads(kind, team)
+        ]
+        return live["metadata"]["resourceVersion"], sorted(children)
+
+    return waited
 
 
-async def test_a_killed_operator_finds_everything_and_writes_nothing(api, team, start):
+async def test_a_killed_operator_finds_everything_and_writes_nothing(api, team, start, at_rest):
     first = start()
     await first.leading()
     await api.create(job(team))
-    before = await at_rest(api, team)
+    before = await at_rest()
     first.stop(signal.SIGKILL)
     second = start("one")  # as the same pod's next container: the Lease is its own
     await second.leading()
 
-    async def passed():
-        return second.sample(f"{metrics.RECONCILES}_total", outcome="done")
-
-    await until(passed, "the second one has looked at the job")
-    assert await at_rest(api, team) == before
+    await second.passed()
+    assert await at_rest() == before
     assert second.writes() == []
 
 
-async def test_the_other_replica_takes_over_from_a_killed_leader(api, team, start):
+async def test_the_other_replica_takes_over_from_a_killed_leader(api, team, start, at_rest, until):
     one = start("one")
     await one.leading()
     two = start("two")
@@ -231,21 +82,21 @@ async def test_the_other_replica_takes_over_from_a_killed_leader(api, team, star
     await two.leading()
     took = time.monotonic() - begin
     await api.create(job(team))
-    await at_rest(api, team)
+    await at_rest()
     assert took <= 20, f"the takeover took {took:.1f} s"
 
 
-async def test_a_leader_that_slept_writes_nothing_when_it_wakes(api, team, start):
+async def test_a_leader_that_slept_writes_nothing_when_it_wakes(api, team, start, at_rest):
     one = start("one")
     await one.leading()
     two = start("two")
     one.process.send_signal(signal.SIGSTOP)
     await two.leading()
     await api.create(job(team))
-    before = await at_rest(api, team)
+    before = await at_rest()
     assert one.stop(signal.SIGCONT) == 1, "it must leave by itself"
     assert "LeaseLost" in one.log.read_text()
-    assert await at_rest(api, team) == before
+    assert await at_rest() == before
 
 
 async def test_a_leader_that_is_asked_to_leave_hands_over_at_once(api, team, start):
@@ -256,11 +107,13 @@ async def test_a_leader_that_is_asked_to_leave_hands_over_at_once(api, team, sta
     assert lease["spec"]["holderIdentity"] == ""
 
 
-async def test_children_go_with_their_resource_though_no_operator_runs(api, team, start):
+async def test_children_go_with_their_resource_though_no_operator_runs(
+    api, team, start, at_rest, until
+):
     one = start("one")
     await one.leading()
     await api.create(job(team))
-    await at_rest(api, team)
+    await at_rest()
     one.stop(signal.SIGKILL)
     live = await api.get(kube.FINETUNEJOB, team, "tune")
     assert "finalizers" not in live["metadata"]
@@ -274,7 +127,9 @@ async def test_children_go_with_their_resource_though_no_operator_runs(api, team
     await until(gone, "the garbage collector took the children")
 
 
-async def test_a_refused_write_stands_in_the_status_until_it_passes(api, team, start, kubectl):
+async def test_a_refused_write_stands_in_the_status_until_it_passes(
+    api, team, start, kubectl, at_rest, until
+):
     quota = {"hard": {"count/jobs.batch": "0"}}
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
     kubectl("apply", "-n", team, "-f", "-", stdin=json.dumps(body | {"spec": quota}))
@@ -292,7 +147,7 @@ async def test_a_refused_write_stands_in_the_status_until_it_passes(api, team, s
     assert condition["reason"] == "Refused"
     assert "exceeded quota: none" in condition["message"]
     kubectl("delete", "resourcequota", "none", "-n", team)
-    await at_rest(api, team)
+    await at_rest()
     assert await refused() is None
 
 
@@ -314,12 +169,14 @@ def report(replica, authority, path, token):
         return refusal.code
 
 
-async def test_a_pods_own_token_reports_progress_and_no_other_does(api, team, start, kubectl):
+async def test_a_pods_own_token_reports_progress_and_no_other_does(
+    api, team, start, kubectl, at_rest, until
+):
     one = start("one")
     await one.leading()
     for name in ("tune", "rival"):
         await api.create(job(team, name))
-        await at_rest(api, team, name)
+        await at_rest(name)
     run = await api.get(kube.CONFIG_MAP, team, names.run_config_name("tune"))
     authority, path = run["data"][names.CA_KEY], names.progress_path(team, "tune")
     pods = {
@@ -411,7 +268,7 @@ def service(team):
 
 
 async def test_gateway_api_may_come_and_go_while_the_operator_runs(
-    api, team, start, kubectl, gateway_api
+    api, team, start, kubectl, gateway_api, until
 ):
     appear, vanish = gateway_api
     one = start("one", FAIRLEAD_GATEWAY=f"{team}/edge")

@@ -1,0 +1,337 @@
+"""The operator killed right after the transitions of a FineTuneJob's status.
+
+Every story is told twice to a real API server: by an operator that lives, and by one that is
+killed as soon as a watch tells of a transition. Both have to end alike, with the same creations
+and deletions in the API server's audit log: nothing lost, nothing doubled. No node runs the
+pods: they are ended by writing their status, as a kubelet would.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import signal
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from fairlead_api import names
+from fairlead_api.artifact import Artifact
+from fairlead_api.finetunestatus import Stage
+from fairlead_api.termination import EXIT_CODES, Cause, PreparedData, Termination, TrainingResult
+from fairlead_operator import kube
+
+pytestmark = pytest.mark.cluster
+
+STORY_SECONDS = 400  # other work runs on the same cores
+DIGEST = "sha256:" + "a" * 64
+RESULTS = {
+    Stage.PREPARE: {"prepared": PreparedData(digest=DIGEST, num_rows=1, format="Text")},
+    Stage.TRAIN: {"training": TrainingResult(step=9, world_size=1, checkpoint="c/9")},
+    Stage.EXPORT: {
+        "artifact": Artifact(
+            uri="pvc://work/out",
+            digest=DIGEST,
+            size_bytes=7,
+            kind="Model",
+            base_model="pvc://work/base",
+            dataset_digest=DIGEST,
+        )
+    },
+}
+LAST_WORDS = "ValueError: no such optimizer"
+ENDS = ("Succeeded", "Failed")
+TIMES = {"startTime", "completionTime", "retryTime"}
+OWN_AFFAIRS = {"leases", "tokenreviews", "secrets"}
+
+
+def moment(job):
+    """Where a job stands, in a few words."""
+    status = job.get("status") or {}
+    if status.get("phase") in (*ENDS, "Suspended"):
+        return status["phase"]
+    for stage in status.get("stages") or []:
+        if stage["state"] != "Succeeded":
+            is_over = stage["attempt"] == stage["countedAttempt"]
+            return f"{stage['name']} {stage['attempt']} {'Over' if is_over else stage['state']}"
+    return "Unseen"
+
+
+class Scene:
+    """One job in one namespace, and what befalls it."""
+
+    def __init__(self, kubectl, until, api, team, name):
+        self._kubectl, self._until, self._api = kubectl, until, api
+        self.team, self.name = team, name
+
+    async def _pod(self, stage, attempt):
+        """The one pod of an attempt, once the Job controller has made it."""
+        job = names.stage_job_name(self.name, stage, attempt)
+
+        async def made():
+            pods = await self._api.list_heads(kube.POD, self.team)
+            found = [pod["metadata"]["name"] for pod in pods]
+            return [name for name in found if name.startswith(f"{job}-")]
+
+        return (await self._until(made, f"a pod of {job}"))[0]
+
+    async def end(self, stage, attempt, code, message):
+        """End an attempt's container as a kubelet would."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ended = {"exitCode": code, "message": message, "startedAt": now, "finishedAt": now}
+        container = {
+            "name": names.TRAINER_CONTAINER,
+            "image": "trainer",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"terminated": ended},
+        }
+        phase = "Failed" if code else "Succeeded"
+        patch = json.dumps({"status": {"phase": phase, "containerStatuses": [container]}})
+        pod = await self._pod(stage, attempt)
+        place = ("-n", self.team, "--subresource=status", "--type=strategic")
+        self._kubectl("patch", "pod", pod, *place, "-p", patch)
+
+    async def suspend(self, *, wanted):
+        """Write spec.suspend."""
+        patch = json.dumps({"spec": {"suspend": wanted}})
+        place = ("-n", self.team, "--type=merge")
+        self._kubectl("patch", "finetunejob", self.name, *place, "-p", patch)
+
+    async def nothing_runs(self):
+        """Wait until the suspended job's pods are gone."""
+
+        async def gone():
+            pods = await self._api.list_heads(kube.POD, self.team)
+            return not [p for p in pods if p["metadata"]["name"].startswith(f"{self.name}-train-")]
+
+        await self._until(gone, "the pods of the suspended job are gone")
+
+    async def state(self):
+        """What stands in the end, without times and the job's own name."""
+        live = await self._api.get(kube.FINETUNEJOB, self.team, self.name)
+        status = live["status"]
+        for stage in status["stages"]:
+            for time in TIMES & set(stage):
+                stage[time] = "some time"
+        for condition in status["conditions"]:
+            condition["lastTransitionTime"] = "some time"
+        children = [
+            (kind.kind, head["metadata"]["name"])
+            for kind in (kube.JOB, kube.CONFIG_MAP, kube.SERVICE)
+            for head in await self._api.list_heads(kind, self.team)
+            if head["metadata"]["labels"][names.LABEL_FINETUNEJOB] == self.name
+        ]
+        text = json.dumps([status, sorted(children)], sort_keys=True)
+        return json.loads(text.replace(self.name, "tune"))
+
+    def writes(self, audit_log):
+        """What the operator created and deleted for the job, by the API server's own account."""
+        found = Counter()
+        for file in audit_log.parent.iterdir():
+            with file.open() as lines:
+                events = [json.loads(line) for line in lines if f'"{self.team}"' in line]
+            for event in events:
+                what = event.get("objectRef", {})
+                name = what.get("name", "")
+                if (
+                    event["verb"] in ("create", "delete")
+                    and event["userAgent"] == names.MANAGER_OPERATOR
+                    and event["responseStatus"]["code"] < 300
+                    and what["resource"] not in OWN_AFFAIRS
+                    and name.startswith(f"{self.name}-")
+                ):
+                    found[event["verb"], what["resource"], name.removeprefix(self.name)] += 1
+        return found
+
+
+def succeed(stage, attempt=1):
+    message = Termination(cause=Cause.SUCCEEDED, **RESULTS[stage]).to_message()
+    return lambda scene: scene.end(stage, attempt, 0, message)
+
+
+def fail(code, message):
+    return lambda scene: scene.end(Stage.TRAIN, 1, code, message)
+
+
+async def suspend(scene):
+    await scene.suspend(wanted=True)
+
+
+async def resume(scene):
+    await scene.nothing_runs()
+    await scene.suspend(wanted=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """What befalls a job at which moment, how it ends, and when the operator is killed."""
+
+    befalls: dict[str, Callable]
+    end: str
+    killed_at: tuple[str, ...]
+    num_created: int
+    spec: dict = dataclasses.field(default_factory=dict)
+
+
+PREPARED = {"Prepare 1 Running": succeed(Stage.PREPARE)}
+EXPORTED = {"Export 1 Running": succeed(Stage.EXPORT)}
+CRASH = Termination(cause=Cause.CRASHED, message=LAST_WORDS).to_message()
+STORIES = [
+    pytest.param(
+        Story(
+            PREPARED | {"Train 1 Running": succeed(Stage.TRAIN)} | EXPORTED,
+            end="Succeeded",
+            killed_at=(
+                "Unseen",
+                "Prepare 1 Pending",
+                "Prepare 1 Running",
+                "Train 1 Pending",
+                "Train 1 Running",
+                "Export 1 Pending",
+                "Export 1 Running",
+                "Succeeded",
+            ),
+            num_created=5,
+        ),
+        id="complete",
+    ),
+    pytest.param(
+        Story(
+            PREPARED | {"Train 1 Running": fail(1, LAST_WORDS)},
+            end="Failed",
+            killed_at=("Failed",),
+            num_created=4,
+            spec={"maxRestarts": 0},
+        ),
+        id="failed",
+    ),
+    pytest.param(
+        Story(
+            PREPARED
+            | {
+                "Train 1 Running": fail(EXIT_CODES[Cause.CRASHED], CRASH),
+                "Train 2 Running": succeed(Stage.TRAIN, 2),
+            }
+            | EXPORTED,
+            end="Succeeded",
+            killed_at=("Train 1 Over", "Train 2 Pending", "Train 2 Running"),
+            num_created=6,
+        ),
+        id="retried",
+    ),
+    pytest.param(
+        Story(
+            PREPARED
+            | {
+                "Train 1 Running": suspend,
+                "Suspended": resume,
+                "Train 2 Running": succeed(Stage.TRAIN, 2),
+            }
+            | EXPORTED,
+            end="Succeeded",
+            killed_at=("Suspended", "Train 2 Pending", "Train 2 Running"),
+            num_created=6,
+        ),
+        id="suspended-and-resumed",
+    ),
+]
+
+
+@pytest.fixture
+def new_scene(kubectl, until, api, team):
+    """Makes a job and returns its scene, with the version from which to watch it."""
+
+    async def make(name, spec):
+        base = {
+            "model": {"uri": "pvc://work/base"},
+            "datasets": [{"name": "rows", "inline": '{"text": "a"}'}],
+            "trainer": {"type": "SFT"},
+            "storage": {"claimName": "work"},
+        }
+        job = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.FINETUNEJOB,
+            "metadata": {"name": name, "namespace": team},
+            "spec": base | spec,
+        }
+        made = await api.create(job)
+        return Scene(kubectl, until, api, team, name), made["metadata"]["resourceVersion"]
+
+    return make
+
+
+@pytest.fixture
+def moments(cluster, team):
+    """Yields each moment of a job as a watch tells of it, the first time."""
+
+    async def watched(name, version):
+        path = f"/apis/{names.API_VERSION}/namespaces/{team}/finetunejobs"
+        query = f"watch=true&resourceVersion={version}&fieldSelector=metadata.name%3D{name}"
+        told = await asyncio.create_subprocess_exec(
+            cluster.kubectl,
+            f"--kubeconfig={cluster.kubeconfig}",
+            "get",
+            "--raw",
+            f"{path}?{query}",
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**20,
+        )
+        seen = {"Unseen"}
+        try:
+            yield "Unseen"
+            async for line in told.stdout:
+                now = moment(json.loads(line)["object"])
+                if now not in seen:
+                    seen.add(now)
+                    yield now
+        finally:
+            told.kill()
+            await told.communicate()
+
+    return watched
+
+
+@pytest.fixture
+def tell(start, moments, new_scene):
+    """Lets a story happen to a job; returns its scene and the replica that saw the end."""
+
+    async def told(story, name, replica, killed_at=()):
+        scene, version = await new_scene(name, story.spec)
+        left = list(killed_at)
+        async with (
+            asyncio.timeout(STORY_SECONDS),
+            contextlib.aclosing(moments(name, version)) as heard,
+        ):
+            async for now in heard:
+                if now in left:
+                    left.remove(now)
+                    replica.stop(signal.SIGKILL)
+                    replica = start("one")  # the same pod's next container: the Lease is its own
+                if now in story.befalls:
+                    await story.befalls[now](scene)
+                if now in ENDS:
+                    break
+        assert now == story.end
+        assert left == [], "the story has no such moment"
+        return scene, replica
+
+    return told
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_killed_at_every_transition_ends_like_the_undisturbed(cluster, start, tell, story):
+    replica = start("one")
+    await replica.leading()
+    calm, replica = await tell(story, "calm", replica)
+    shaken, replica = await tell(story, "shaken", replica, story.killed_at)
+    await replica.passed()
+    assert await shaken.state() == await calm.state()
+    writes = calm.writes(cluster.audit_log)
+    assert sum(count for (verb, *_), count in writes.items() if verb == "create") == (
+        story.num_created
+    ), writes
+    assert shaken.writes(cluster.audit_log) == writes
