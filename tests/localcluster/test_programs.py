@@ -87,37 +87,40 @@ programs.Cache(folder=pathlib.Path(sys.argv[1]), go=go).build(["pause"])
 """
 
 
+@pytest.fixture
+def gcc(tmp_path, monkeypatch):
+    """A compiler of the test's own, before any other on the PATH."""
+
+    def make(script):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "gcc").write_text(script)
+        (folder / "gcc").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return make
+
+
 @needs_gcc
-def test_processes_that_want_the_same_program_build_it_once(tmp_path):
-    log, folder = tmp_path / "calls", tmp_path / "bin"
-    folder.mkdir()
-    (folder / "gcc").write_text(COUNTING_GCC.format(log=log, gcc=shutil.which("gcc")))
-    (folder / "gcc").chmod(0o755)
-    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+def test_processes_that_want_the_same_program_build_it_once(tmp_path, gcc):
+    log = tmp_path / "calls"
+    gcc(COUNTING_GCC.format(log=log, gcc=shutil.which("gcc")))
     command = [sys.executable, "-c", BUILD, str(tmp_path / "cache")]
-    builders = [subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) for _ in range(3)]
+    builders = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
     assert [builder.wait(120) for builder in builders] == [0, 0, 0]
     assert len(log.read_text().splitlines()) == 1
 
 
-def test_a_failed_build_leaves_nothing_behind_and_says_why(tmp_path, monkeypatch):
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "gcc").write_text("#!/bin/sh\necho 'pause.c:1: no such header' >&2; exit 1\n")
-    (folder / "gcc").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+def test_a_failed_build_leaves_nothing_behind_and_says_why(tmp_path, gcc):
+    gcc("#!/bin/sh\necho 'pause.c:1: no such header' >&2; exit 1\n")
     with pytest.raises(errors.BuildFailed, match="no such header"):
         cache(tmp_path / "cache").build(["pause"])
     left = [path for path in (tmp_path / "cache").rglob("*") if not path.name.endswith(".lock")]
     assert left == [tmp_path / "cache" / "programs"]
 
 
-def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch):
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "gcc").write_text("#!/bin/sh\necho 'ld: No space left on device' >&2; exit 1\n")
-    (folder / "gcc").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+def test_a_full_disk_is_named_as_such(tmp_path, gcc):
+    gcc("#!/bin/sh\necho 'ld: No space left on device' >&2; exit 1\n")
     with pytest.raises(errors.HostUnfit, match="the disk is full"):
         cache(tmp_path / "cache").build(["pause"])
 
