@@ -1,5 +1,7 @@
 """Questions and their right answers, drawn from a seed: dates (task A) and amounts (task B).
 
+A date's answer is its ISO form, an amount's a decimal number and the unit's symbol.
+
 Standard library only and no input or output, so that the Job that makes the data, the demo that
 asks the questions and the tests share one text. The same task, seed and count always give the
 same questions.
@@ -37,6 +39,11 @@ DATE_FORMS = (
     "{day}-{short}-{year}",
     "the {ordinal} of {month} {year}",
     "{month} the {ordinal}, {year}",
+    "the {ordinal} of {month} {year_in_words}",
+    "{month} the {ordinal}, {year_in_words}",
+    "{month} {nth}, {year_in_words}",
+    "{day} {month} {year_in_words}",
+    "{day_in_words} {month} {year}",
 )
 DATE_FRAMES = (
     "{}",
@@ -49,17 +56,21 @@ DATE_FRAMES = (
     "Write {} as a date.",
 )
 
-# What a unit is called -> how many of the canonical unit it holds.
+# The symbol of a unit -> what it is called.
 UNITS = {
-    "g": {"g": 1, "gram": 1, "kg": 1000, "kilo": 1000, "kilogram": 1000},
-    "ml": {"ml": 1, "millilitre": 1, "cl": 10, "centilitre": 10, "l": 1000, "litre": 1000},
-    "mm": {"mm": 1, "millimetre": 1, "cm": 10, "centimetre": 10, "m": 1000, "metre": 1000},
+    "g": words("g gram"),
+    "kg": words("kg kilo kilogram"),
+    "ml": words("ml millilitre"),
+    "cl": words("cl centilitre"),
+    "l": words("l litre"),
+    "mm": words("mm millimetre"),
+    "cm": words("cm centimetre"),
+    "m": words("m metre"),
+    "km": words("km kilometre"),
 }
-THINGS = {
-    "g": words("flour sugar rice butter coffee salt apples nails sand cheese"),
-    "ml": words("milk water oil paint juice vinegar cream fuel syrup soup"),
-    "mm": words("rope wire cloth pipe cable ribbon timber tape hose chain"),
-}
+WEIGHED = words("flour sugar rice butter coffee salt apples nails sand cheese")
+POURED = words("milk water oil paint juice vinegar cream fuel syrup soup")
+MEASURED = words("rope wire cloth pipe cable ribbon timber tape hose chain")
 AMOUNT_FRAMES = (
     "{amount}",
     "{amount}?",
@@ -99,6 +110,16 @@ def _nth(number: int) -> str:
     return f"{number}{'th' if 10 < number < 14 else suffix}"
 
 
+def year_in_words(year: int) -> str:
+    """Say a year from 1900 to 2099: 2005 -> two thousand and five."""
+    century, rest = divmod(year, 100)
+    if century == 20 and rest < 10:
+        return "two thousand" + (f" and {spell(rest)}" if rest else "")
+    if rest < 10:
+        return f"{spell(century)} " + (f"oh {spell(rest)}" if rest else "hundred")
+    return f"{spell(century)} {spell(rest)}"
+
+
 def date_question(draw: random.Random) -> Question:
     """Draw a date in free text; the answer is its ISO form."""
     month = draw.randrange(12)
@@ -110,36 +131,45 @@ def date_question(draw: random.Random) -> Question:
         year=year,
         nth=_nth(day),
         ordinal=ordinal(day),
+        day_in_words=spell(day),
+        year_in_words=year_in_words(year),
     )
     text = draw.choice(DATE_FRAMES).format(written)
     return Question(text, f"{year}-{month + 1:02}-{day:02}")
 
 
-def _quantity(draw: random.Random, factor: int) -> tuple[str, int]:
-    """A number as written and how many canonical units it makes."""
-    kind = draw.choice(["digits", "words"] + ["decimal", "and a half"] * (factor > 1))
+def _number(draw: random.Random) -> tuple[str, str]:
+    """A number as written and as a decimal."""
+    kind = draw.choice(("digits", "words", "decimal", "and a half"))
     if kind == "digits":
-        whole = draw.randint(1, 999)
-        return str(whole), whole * factor
-    whole = draw.randint(1, 99)
+        whole = str(draw.randint(1, 999))
+        return whole, whole
+    number = draw.randint(1, 99)
     if kind == "words":
-        return spell(whole), whole * factor
+        return spell(number), str(number)
     if kind == "and a half":
-        return f"{spell(whole)} and a half", whole * factor + factor // 2
-    tenths = draw.randint(1, 9)
-    return f"{whole}.{tenths}", whole * factor + tenths * factor // 10
+        return f"{spell(number)} and a half", f"{number}.5"
+    decimal = f"{number}.{draw.randint(1, 9)}"
+    return decimal, decimal
+
+
+def _thing(draw: random.Random, symbol: str) -> str:
+    """Something that comes in such a unit."""
+    if symbol.endswith("g"):
+        return draw.choice(WEIGHED)
+    return draw.choice(POURED if symbol.endswith("l") else MEASURED)
 
 
 def amount_question(draw: random.Random) -> Question:
-    """Draw an amount in free text; the answer is in grams, millilitres or millimetres."""
-    canonical = draw.choice(sorted(UNITS))
-    unit = draw.choice(sorted(UNITS[canonical]))
-    written, total = _quantity(draw, UNITS[canonical][unit])
-    plural = "s" if len(unit) > 2 and written not in ("1", "one") else ""
+    """Draw an amount in free text; the answer is a decimal number and the unit's symbol."""
+    symbol = draw.choice(sorted(UNITS))
+    called = draw.choice(UNITS[symbol])
+    written, number = _number(draw)
+    plural = "s" if len(called) > 2 and number != "1" else ""
     text = draw.choice(AMOUNT_FRAMES).format(
-        amount=f"{written} {unit}{plural}", thing=draw.choice(THINGS[canonical])
+        amount=f"{written} {called}{plural}", thing=_thing(draw, symbol)
     )
-    return Question(text, f"{total} {canonical}")
+    return Question(text, f"{number} {symbol}")
 
 
 TASKS: dict[str, Callable[[random.Random], Question]] = {

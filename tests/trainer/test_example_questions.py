@@ -17,13 +17,11 @@ questions = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(questions)
 
 TASKS = ["dates", "amounts"]
-PER_UNIT = {
-    **dict.fromkeys(["g", "gram", "grams", "ml", "millilitre", "millilitres"], 1),
-    **dict.fromkeys(["mm", "millimetre", "millimetres"], 1),
-    **dict.fromkeys(["cl", "centilitre", "centilitres", "cm", "centimetre", "centimetres"], 10),
-    **dict.fromkeys(["kg", "kilo", "kilos", "kilogram", "kilograms"], 1000),
-    **dict.fromkeys(["l", "litre", "litres", "m", "metre", "metres"], 1000),
-}
+SYMBOLS = {
+    "gram": "g", "kilo": "kg", "kilogram": "kg",
+    "millilitre": "ml", "centilitre": "cl", "litre": "l",
+    "millimetre": "mm", "centimetre": "cm", "metre": "m", "kilometre": "km",
+}  # fmt: skip
 WORDS = {questions.spell(number): number for number in range(1, 100)}
 
 
@@ -46,25 +44,42 @@ def test_ranks_are_spelled(number, words):
     assert questions.ordinal(number) == words
 
 
+@pytest.mark.parametrize(
+    ("year", "words"),
+    [
+        (1900, "nineteen hundred"),
+        (1905, "nineteen oh five"),
+        (1998, "nineteen ninety-eight"),
+        (2000, "two thousand"),
+        (2007, "two thousand and seven"),
+        (2042, "twenty forty-two"),
+    ],
+)
+def test_years_are_spelled(year, words):
+    assert questions.year_in_words(year) == words
+
+
 def test_answers_to_dates_are_dates_that_the_question_names():
     for question in draw("dates", 1, 2000):
         date = datetime.date.fromisoformat(question.answer)
-        assert str(date.year) in question.text
+        years = (str(date.year), questions.year_in_words(date.year))
+        assert any(year in question.text for year in years), question
         assert f"{date:%b}" in question.text
-        written = (str(date.day), questions.ordinal(date.day))
-        assert any(re.search(rf"\b{form}", question.text) for form in written)
+        days = (str(date.day), questions.ordinal(date.day), questions.spell(date.day))
+        assert any(re.search(rf"\b{day}", question.text, re.IGNORECASE) for day in days), question
 
 
 def test_answers_to_amounts_are_right_by_another_reckoning():
-    units = "|".join(sorted(PER_UNIT, key=len, reverse=True))
-    pattern = re.compile(rf"(?P<number>[\d.]+|[a-z-]+)(?P<half> and a half)? (?P<unit>{units})\b")
+    names = "|".join(sorted([*SYMBOLS, *SYMBOLS.values()], key=len, reverse=True))
+    pattern = re.compile(rf"(?P<number>[\d.]+|[a-z-]+)(?P<half> and a half)? (?P<unit>{names})s?\b")
     for question in draw("amounts", 1, 2000):
         found = pattern.search(question.text)
         assert found is not None, question
         number = found["number"]
         value = Fraction(number) if number[0].isdigit() else Fraction(WORDS[number])
-        total = (value + Fraction(1, 2) * bool(found["half"])) * PER_UNIT[found["unit"]]
-        assert question.answer.split()[0] == str(total), question
+        answer, symbol = question.answer.split()
+        assert Fraction(answer) == value + Fraction(1, 2) * bool(found["half"]), question
+        assert symbol == SYMBOLS.get(found["unit"], found["unit"]), question
 
 
 @pytest.mark.parametrize("task", TASKS)
