@@ -68,7 +68,7 @@ test-cluster: $(STAMP)  ## tests against a real API server
 test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
 
-test-learning: $(STAMP)  ## the example from nothing to scores (10 min; not met yet, see README)
+test-learning: $(STAMP)  ## the example from nothing to scores (10 min)
 	@$(PY) tests/run.py learning
 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
