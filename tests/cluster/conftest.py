@@ -14,12 +14,13 @@ import sys
 import time
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fairlead_api import crd, metrics
+from fairlead_api import crd, metrics, names
 from fairlead_cluster import settings, up
 from fairlead_operator import cluster as client
 from fairlead_operator import kube
@@ -208,3 +209,63 @@ def start(cluster, team, tmp_path):
         replica.process.kill()
         replica.process.wait()
         print(replica.name, replica.log.read_text()[-4000:])
+
+
+@pytest.fixture
+def moments(cluster, team):
+    """Yields each moment of a resource as a watch tells of it, the first time."""
+
+    async def watched(kind, name, version, moment):
+        query = f"watch=true&resourceVersion={version}&fieldSelector=metadata.name%3D{name}"
+        told = await asyncio.create_subprocess_exec(
+            cluster.kubectl,
+            f"--kubeconfig={cluster.kubeconfig}",
+            "get",
+            "--raw",
+            f"{kind.path(team)}?{query}",
+            stdout=asyncio.subprocess.PIPE,
+            limit=2**20,
+        )
+        seen = {"Unseen"}
+        try:
+            yield "Unseen"
+            async for line in told.stdout:
+                now = moment(json.loads(line)["object"])
+                if now not in seen:
+                    seen.add(now)
+                    yield now
+        finally:
+            told.kill()
+            await told.communicate()
+
+    return watched
+
+
+@pytest.fixture
+def created_and_deleted(cluster, team):
+    """How often the operator created and deleted each child of a resource of this test.
+
+    By the API server's own account, without the children's owner in their names.
+    """
+
+    def counted(owner):
+        found = Counter()
+        for file in cluster.audit_log.parent.iterdir():
+            with file.open() as lines:
+                events = [json.loads(line) for line in lines if f'"{team}"' in line]
+            for event in events:
+                what, code = event.get("objectRef", {}), event["responseStatus"]["code"]
+                verb, name = event["verb"], what.get("name", "")
+                if verb == "patch" and code == 201:
+                    verb = "create"  # server-side apply of something new
+                if (
+                    verb in ("create", "delete")
+                    and event["userAgent"] == names.MANAGER_OPERATOR
+                    and code < 300
+                    and what["resource"] not in QUIET
+                    and (name == owner or name.startswith(f"{owner}-"))
+                ):
+                    found[verb, what["resource"], name.removeprefix(owner)] += 1
+        return found
+
+    return counted

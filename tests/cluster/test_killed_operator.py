@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import json
 import signal
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -44,7 +43,6 @@ RESULTS = {
 LAST_WORDS = "ValueError: no such optimizer"
 ENDS = ("Succeeded", "Failed")
 TIMES = {"startTime", "completionTime", "retryTime"}
-OWN_AFFAIRS = {"leases", "tokenreviews", "secrets"}
 
 
 def moment(job):
@@ -127,25 +125,6 @@ class Scene:
         ]
         text = json.dumps([status, sorted(children)], sort_keys=True)
         return json.loads(text.replace(self.name, "tune"))
-
-    def writes(self, audit_log):
-        """What the operator created and deleted for the job, by the API server's own account."""
-        found = Counter()
-        for file in audit_log.parent.iterdir():
-            with file.open() as lines:
-                events = [json.loads(line) for line in lines if f'"{self.team}"' in line]
-            for event in events:
-                what = event.get("objectRef", {})
-                name = what.get("name", "")
-                if (
-                    event["verb"] in ("create", "delete")
-                    and event["userAgent"] == names.MANAGER_OPERATOR
-                    and event["responseStatus"]["code"] < 300
-                    and what["resource"] not in OWN_AFFAIRS
-                    and name.startswith(f"{self.name}-")
-                ):
-                    found[event["verb"], what["resource"], name.removeprefix(self.name)] += 1
-        return found
 
 
 def succeed(stage, attempt=1):
@@ -265,37 +244,6 @@ def new_scene(kubectl, until, api, team):
 
 
 @pytest.fixture
-def moments(cluster, team):
-    """Yields each moment of a job as a watch tells of it, the first time."""
-
-    async def watched(name, version):
-        path = f"/apis/{names.API_VERSION}/namespaces/{team}/finetunejobs"
-        query = f"watch=true&resourceVersion={version}&fieldSelector=metadata.name%3D{name}"
-        told = await asyncio.create_subprocess_exec(
-            cluster.kubectl,
-            f"--kubeconfig={cluster.kubeconfig}",
-            "get",
-            "--raw",
-            f"{path}?{query}",
-            stdout=asyncio.subprocess.PIPE,
-            limit=2**20,
-        )
-        seen = {"Unseen"}
-        try:
-            yield "Unseen"
-            async for line in told.stdout:
-                now = moment(json.loads(line)["object"])
-                if now not in seen:
-                    seen.add(now)
-                    yield now
-        finally:
-            told.kill()
-            await told.communicate()
-
-    return watched
-
-
-@pytest.fixture
 def tell(start, moments, new_scene):
     """Lets a story happen to a job; returns its scene and the replica that saw the end."""
 
@@ -304,7 +252,7 @@ def tell(start, moments, new_scene):
         left = list(killed_at)
         async with (
             asyncio.timeout(STORY_SECONDS),
-            contextlib.aclosing(moments(name, version)) as heard,
+            contextlib.aclosing(moments(kube.FINETUNEJOB, name, version, moment)) as heard,
         ):
             async for now in heard:
                 if now in left:
@@ -323,15 +271,17 @@ def tell(start, moments, new_scene):
 
 
 @pytest.mark.parametrize("story", STORIES)
-async def test_killed_at_every_transition_ends_like_the_undisturbed(cluster, start, tell, story):
+async def test_killed_at_every_transition_ends_like_the_undisturbed(
+    start, tell, created_and_deleted, story
+):
     replica = start("one")
     await replica.leading()
     calm, replica = await tell(story, "calm", replica)
     shaken, replica = await tell(story, "shaken", replica, story.killed_at)
     await replica.passed()
     assert await shaken.state() == await calm.state()
-    writes = calm.writes(cluster.audit_log)
+    writes = created_and_deleted(calm.name)
     assert sum(count for (verb, *_), count in writes.items() if verb == "create") == (
         story.num_created
     ), writes
-    assert shaken.writes(cluster.audit_log) == writes
+    assert created_and_deleted(shaken.name) == writes
