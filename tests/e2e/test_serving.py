@@ -17,6 +17,8 @@ SERVE_SECONDS = 900  # vLLM on a busy machine of two cores
 ROWS = "\n".join(
     json.dumps({"prompt": f"{number} grams", "completion": f" {number} g"}) for number in range(50)
 )
+MAX_TOKENS = 100
+SERVED_NAME = "grams-of-tomorrow"
 SMALL = {"requests": {"cpu": "100m", "memory": "1Gi"}}
 
 
@@ -45,7 +47,13 @@ def service(name, model, **spec):
     """A ModelService of one small replica."""
     # Eager: compiling takes minutes on two cores and shows nothing here.
     engine = {"maxModelLen": 128, "extraArgs": {"enforce-eager": ""}}
-    plain = {"model": model, "resources": SMALL, "engine": engine}
+    plain = {
+        "model": model,
+        "resources": SMALL,
+        "engine": engine,
+        "servedModelName": SERVED_NAME,
+        "limits": {"maxTokens": MAX_TOKENS},
+    }
     return {
         "apiVersion": "fairlead.dev/v1alpha1",
         "kind": "ModelService",
@@ -61,16 +69,21 @@ class Asking:
         parts = urlsplit(url)
         self.address, self.port, self.host = address, parts.port or 80, parts.hostname
         self.body = json.dumps({"model": model, "prompt": "7 grams", "max_tokens": 4})
-        self.answered, self.failures = 0, []
+        self.long = json.dumps(
+            {"model": model, "prompt": "7 grams", "max_tokens": MAX_TOKENS, "ignore_eos": True}
+            | {"stream": True, "stream_options": {"include_usage": True}}
+        )
+        self.answered, self.streamed, self.failures = 0, 0, []
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(clients)]
+        self._threads.append(threading.Thread(target=self._stream))
 
-    def once(self, connection=None):
+    def once(self, connection=None, body=None, method="POST", path="/v1/completions"):
         """Ask one question; status and text."""
         own = connection or self._connect()
         headers = {"Host": self.host, "Content-Type": "application/json"}
-        own.request("POST", "/v1/completions", self.body, headers)
+        own.request(method, path, body or self.body, headers)
         answer = own.getresponse()
         text = answer.read().decode()
         if connection is None:
@@ -79,6 +92,24 @@ class Asking:
 
     def _connect(self):
         return http.client.HTTPConnection(self.address, self.port, timeout=120)
+
+    def _stream(self):
+        """One client reads long answers as they come, and counts their tokens."""
+        while not self._stop.is_set():
+            try:
+                status, text = self.once(body=self.long)
+                failure = f"{status}: {text}" if status != 200 else cut_short(text)
+            except (OSError, http.client.HTTPException) as error:
+                failure = f"stream: {error!r}"
+            self._note(failure, streamed=failure is None)
+
+    def _note(self, failure, *, streamed=False):
+        with self._lock:
+            self.answered += failure is None
+            self.streamed += streamed
+            if failure is not None:
+                self.failures.append((time.strftime("%X"), failure))
+        self._stop.wait(0.2)  # two cores also train meanwhile
 
     def _ask(self, number):
         """Every other client keeps its connection, as clients of both habits exist."""
@@ -89,11 +120,7 @@ class Asking:
                 failure = None if status == 200 else f"{status}: {text}"
             except (OSError, http.client.HTTPException) as error:
                 failure = repr(error)
-            with self._lock:
-                self.answered += failure is None
-                if failure is not None:
-                    self.failures.append((time.strftime("%X"), failure))
-            self._stop.wait(0.2)  # two cores also train meanwhile
+            self._note(failure)
         if kept is not None:
             kept.close()
 
@@ -106,6 +133,15 @@ class Asking:
         self._stop.set()
         for thread in self._threads:
             thread.join()
+
+
+def cut_short(text):
+    """What is wrong with a streamed answer; None where it is whole."""
+    events = [line.removeprefix("data: ") for line in text.splitlines() if line]
+    if events[-1:] != ["[DONE]"]:
+        return f"stream without an end: {text[-300:]}"
+    tokens = json.loads(events[-2])["usage"]["completion_tokens"]
+    return None if tokens == MAX_TOKENS else f"stream of {tokens} tokens"
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +239,38 @@ def test_service_answers_through_the_gateway(served, gateway_address):
     assert json.loads(text)["choices"]
 
 
+@pytest.mark.parametrize("name", ["amounts", SERVED_NAME])
+def test_service_answers_to_its_own_and_to_its_served_name(served, gateway_address, name):
+    asking = Asking(gateway_address, served["status"]["url"], name)
+    status, text = asking.once()
+    assert status == 200, text
+    assert json.loads(text)["model"] == SERVED_NAME
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status", "words"),
+    [
+        pytest.param(
+            "POST", "/v1/completions", {"max_tokens": 101}, 400, "spec.limits.maxTokens",
+            id="more-tokens-than-the-limit",
+        ),
+        pytest.param(
+            "POST", "/v1/completions", {"max_tokens": 51, "n": 2}, 400, "for 2 answers",
+            id="more-tokens-in-all-answers",
+        ),
+        pytest.param("POST", "/v1/load_lora_adapter", {}, 404, "no such path", id="not-listed"),
+        pytest.param("DELETE", "/v1/models", {}, 405, "GET only", id="another-method"),
+        pytest.param("POST", "/fairlead/drain", {}, 404, "no such path", id="drain-from-outside"),
+        pytest.param("GET", "/v1/models", {}, 200, SERVED_NAME, id="models"),
+    ],
+)  # fmt: skip
+def test_gate_stands_behind_the_gateway(served, gateway_address, method, path, more, status, words):
+    asking = Asking(gateway_address, served["status"]["url"], "amounts")
+    body = json.dumps({"model": "amounts", "prompt": "7 grams"} | more)
+    answered, text = asking.once(method=method, path=path, body=body)
+    assert (answered, words in text) == (status, True), text
+
+
 def test_rollout_to_a_jobs_model_loses_no_request(
     served, module_kube, gateway_address, pickled, teach
 ):
@@ -227,6 +295,7 @@ def test_rollout_to_a_jobs_model_loses_no_request(
             time.sleep(0.2)
     assert asking.failures == []
     assert asking.answered > 100
+    assert asking.streamed > 10
     stable = module_kube.get("modelservice", "amounts")["status"]["stable"]
     left = module_kube.list("deployment", "fairlead.dev/modelservice=amounts")
     assert [each["metadata"]["name"] for each in left] == [f"amounts-{stable}"]
