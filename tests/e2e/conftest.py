@@ -21,7 +21,8 @@ from fairlead_cluster import images, registry, release, settings, up
 Manifest = dict[str, Any]
 POLL_SECONDS = 0.5
 MAKE_BASE = """
-import pathlib, sys
+import json, pathlib, sys
+import pyarrow, pyarrow.parquet
 from tokenizers import Tokenizer, models, pre_tokenizers, decoders
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 target = pathlib.Path(sys.argv[1])
@@ -37,6 +38,11 @@ config = LlamaConfig(vocab_size=len(words), hidden_size=64, intermediate_size=12
     max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 LlamaForCausalLM(config).save_pretrained(target)
 tokenizer.save_pretrained(target)
+rows = [{"prompt": f"{number} litres", "completion": f" {number} l"} for number in range(50)]
+data = target.parent / "data"
+data.mkdir()
+pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), data / "volumes.parquet")
+(data / "broken.jsonl").write_text(json.dumps(rows[0]) + "\\n" + '{"prompt": ')
 """
 
 
@@ -215,7 +221,7 @@ def _restricted_pod(image: str, command: list[str], mounts: dict[str, Manifest])
 
 @pytest.fixture(scope="module")
 def base(module_kube: Kube, installed: Installed) -> str:
-    """A random model in the claim, made by a Job in the trainer's image."""
+    """A random model in the claim, made by a Job in the trainer's image, with data/ beside it."""
     pod = _restricted_pod(
         installed.images["trainer"],
         ["python", "-c", MAKE_BASE, "/storage/base"],

@@ -1,7 +1,7 @@
-"""Real training in real pods: DeepSpeed over two nodes, killed and resumed, LoRA, suspended.
+"""Real training in real pods: killed and resumed, LoRA, suspended, deleted.
 
-The base is tiny and random: what is shown here is the machinery. What a model learns is shown by
-the example.
+The base is tiny and random: what is shown here is the machinery. What two pods with ZeRO-2 learn
+is shown by the example.
 """
 
 import json
@@ -51,22 +51,6 @@ def folder(module_kube):
     return find
 
 
-def test_two_pods_train_with_zero_2_as_one_world(module_kube, base, folder):
-    name = "two-pods"
-    module_kube.apply(job(name, base, numNodes=2, deepspeed={"zeroStage": 2}))
-    module_kube.wait_for("finetunejob", name, "Complete", 600)
-    result = json.loads((folder(name) / "results/train.json").read_text())
-    assert result["training"]["worldSize"] == 2
-    assert result["training"]["step"] == 8
-    status = module_kube.get("finetunejob", name)["status"]
-    assert status["artifact"]["kind"] == "Model"
-    assert status["artifact"]["digest"].startswith("sha256:")
-    weights = list((folder(name) / "artifact").glob("*.safetensors"))
-    assert weights
-    assert all(path.stat().st_mode & 0o044 == 0o044 for path in weights)
-    assert status["progress"]["step"] == 8
-
-
 def test_killed_worker_resumes_from_the_last_checkpoint(module_kube, base, folder):
     name = "killed"
     steps = {"maxSteps": 400, "learningRate": 0.001}
@@ -93,14 +77,44 @@ def test_killed_worker_resumes_from_the_last_checkpoint(module_kube, base, folde
     assert status["checkpoint"]["resumedFrom"] == result["training"]["resumedFrom"]
 
 
-def test_lora_is_merged_into_a_whole_model(module_kube, base, folder):
+def test_lora_on_a_config_map_and_a_parquet_file_is_merged_into_a_whole_model(
+    module_kube, base, folder
+):
     name = "lora"
-    module_kube.apply(job(name, base, tuning={"type": "LoRA", "r": 4}))
+    module_kube.run("create", "configmap", "rows", f"--from-literal=rows.jsonl={ROWS}")
+    sources = [
+        {"name": "amounts", "configMapRef": {"name": "rows"}},
+        {"name": "volumes", "uri": "pvc://storage/data/volumes.parquet"},
+    ]
+    module_kube.apply(job(name, base, tuning={"type": "LoRA", "r": 4}, datasets=sources))
     module_kube.wait_for("finetunejob", name, "Complete", 600)
+    prepared = json.loads((folder(name) / "results/prepare.json").read_text())["prepared"]
+    assert prepared["numRows"] == 450
     artifact = folder(name) / "artifact"
     assert (artifact / "config.json").exists()
     assert not (artifact / "adapter_config.json").exists()
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in artifact.glob("*.safetensors"))
     assert module_kube.get("finetunejob", name)["status"]["artifact"]["kind"] == "Model"
+
+
+def test_broken_file_on_a_claim_is_named_with_its_line(module_kube, base):
+    name = "broken-file"
+    sources = [{"name": "volumes", "uri": "pvc://storage/data/broken.jsonl"}]
+    module_kube.apply(job(name, base, datasets=sources))
+    failed = module_kube.wait_for("finetunejob", name, "Failed", 180)
+    assert failed.reason == "DatasetError"
+    words = ["volumes", "broken.jsonl", "line 2"]
+    assert [word for word in words if word not in failed.message] == []
+
+
+def test_training_that_fails_says_why_on_the_resource(module_kube, base):
+    name = "no-such-layer"
+    tuning = {"type": "LoRA", "targetModules": ["no_such_layer"]}
+    module_kube.apply(job(name, base, tuning=tuning, maxRestarts=0))
+    failed = module_kube.wait_for("finetunejob", name, "Failed", 300)
+    assert "no_such_layer" in failed.message
+    shown = module_kube.run("describe", "finetunejob", name)
+    assert "no_such_layer" in shown
 
 
 def test_suspended_job_frees_its_pods_and_goes_on_where_it_was(module_kube, base, folder):
