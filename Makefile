@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python
 DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
-.PHONY: help venv up down status demo images test test-fast test-cluster test-e2e test-learning gates format crds lock
+.PHONY: help venv up down status demo images test test-fast test-cluster test-e2e gates format crds lock
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
@@ -67,9 +67,6 @@ test-cluster: $(STAMP)  ## tests against a real API server
 
 test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
-
-test-learning: $(STAMP)  ## the example from nothing to scores (10 min)
-	@$(PY) tests/run.py learning
 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
 	@$(PY) -m fairlead_cli crds --directory charts/fairlead/templates/crds

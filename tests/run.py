@@ -74,12 +74,7 @@ def cluster() -> int:
 
 def e2e() -> int:
     """Tests against the whole cluster with images."""
-    return run(*PYTEST, "-m", "e2e and not learning")
-
-
-def learning() -> int:
-    """The example from nothing to scores; minutes of training."""
-    return run(*PYTEST, "-m", "learning")
+    return run(*PYTEST, "-m", "e2e")
 
 
 TIERS: dict[str, Callable[[], int]] = {
@@ -87,9 +82,8 @@ TIERS: dict[str, Callable[[], int]] = {
     "fast": fast,
     "cluster": cluster,
     "e2e": e2e,
-    "learning": learning,
 }
-REAL = ("cluster", "e2e", "learning")
+REAL = ("cluster", "e2e")
 """Tiers that need the cluster's programs."""
 
 

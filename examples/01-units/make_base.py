@@ -31,6 +31,7 @@ BASE_SEED, DATA_SEED, TEST_SEED, VOCABULARY_SEED = 1, 2, 3, 4
 NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 500, 32, 0.003
 NUM_EXAMPLES, NUM_TESTS = 8_000, 100
 VOCABULARY_SIZE = 2048
+SCORES = "scores.json"
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -187,26 +188,31 @@ def content_key() -> str:
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
+def make(claim: Path, folder: Path) -> None:
+    """Write task B's data, and train and write the base."""
+    write_dataset(claim / "datasets/amounts.jsonl")
+    encoder = Encoder(make_tokenizer())
+    model = pretrain(encoder)
+    scores = {task: exact_match(model, encoder, task) for task in questions.TASKS}
+    shutil.rmtree(folder, ignore_errors=True)
+    model.save_pretrained(folder)
+    encoder.tokenizer.save_pretrained(folder)
+    (folder / SCORES).write_text(json.dumps(scores))
+    for path in folder.iterdir():
+        path.chmod(0o644)  # the server runs as another user
+
+
 def main(claim: Path) -> None:
     """Make base and dataset, unless they are there."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     folder, key_file = claim / "bases/dates", claim / "bases/dates.key"
     if key_file.is_file() and key_file.read_text() == content_key():
         log.info("%s is there already", folder)
-        return
-    key_file.unlink(missing_ok=True)
-    write_dataset(claim / "datasets/amounts.jsonl")
-    encoder = Encoder(make_tokenizer())
-    model = pretrain(encoder)
-    scores = {task: exact_match(model, encoder, task) for task in questions.TASKS}
-    log.info("exact answers to unseen questions: %s", scores)
-    shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(folder)
-    encoder.tokenizer.save_pretrained(folder)
-    (folder / "scores.json").write_text(json.dumps(scores))
-    for path in folder.iterdir():
-        path.chmod(0o644)  # the server runs as another user
-    key_file.write_text(content_key())
+    else:
+        key_file.unlink(missing_ok=True)
+        make(claim, folder)
+        key_file.write_text(content_key())
+    log.info("exact answers to unseen questions: %s", (folder / SCORES).read_text())
 
 
 if __name__ == "__main__":

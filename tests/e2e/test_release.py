@@ -1,4 +1,4 @@
-"""The chart as users get it, on a whole cluster: its own test, its pods, its minimal profile."""
+"""The chart as users get it, on a whole cluster: its own test, its pods, its gateway."""
 
 import pytest
 
@@ -38,16 +38,3 @@ def test_gateway_of_the_chart_has_an_address(system):
     programmed = system.condition(gateway, "Programmed")
     assert programmed is not None
     assert programmed.status == "True", programmed.message
-
-
-def test_minimal_profile_serves_without_a_gateway_and_the_way_back_works(installed, system):
-    minimal = ["operator.replicas=1", "gateway.enabled=false", "monitoring.enabled=false"]
-    try:
-        installed.release.install(installed.images, minimal)
-        assert system.find("gateway", "fairlead") is None
-        operator = system.wait("deployment", "fairlead-operator", available)
-        assert operator["spec"]["replicas"] == 1
-    finally:
-        installed.release.install(installed.images)
-    system.wait("gateway", "fairlead", lambda found: found["status"].get("addresses"))
-    system.wait("deployment", "fairlead-operator", available)
