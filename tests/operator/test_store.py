@@ -121,9 +121,9 @@ def test_services_are_found_by_the_job_they_name(store, second, of_first, of_sec
         ),
         pytest.param(
             kube.JOB,
-            {"spec": {"template": {}, "podFailurePolicy": {}, "suspend": True}, "status": {}},
-            {"metadata": {}, "spec": {"suspend": True}, "status": {}},
-            id="a-jobs-pod-template",
+            {"spec": {"template": {}, "podFailurePolicy": {"rules": []}}, "status": {}},
+            {"metadata": {}, "spec": {"podFailurePolicy": {"rules": []}}, "status": {}},
+            id="a-jobs-pod-template-but-not-its-rules",
         ),
         pytest.param(
             kube.POD,

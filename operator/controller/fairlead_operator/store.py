@@ -157,7 +157,8 @@ def slim(kind: Kind, manifest: Manifest) -> Manifest:
     """What the planners may read of an object; the bulk that nobody reads is left out.
 
     Gone are managed fields and kubectl's copy of the object; of Jobs the pod template, of pods
-    the spec but for ``nodeName``, of ConfigMaps the data (ours are never read back).
+    the spec but for ``nodeName``, of ConfigMaps the data (ours are never read back). A Job's
+    failure rules stay: they tell its cause once its pods are gone.
     """
     bulk = ("data", "binaryData") if kind == kube.CONFIG_MAP else ()
     kept = _without(manifest, bulk)
@@ -172,7 +173,7 @@ def slim(kind: Kind, manifest: Manifest) -> Manifest:
 
 
 _SPEC: Final[dict[Kind, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    kube.JOB: lambda spec: _without(spec, ("template", "podFailurePolicy")),
+    kube.JOB: lambda spec: _without(spec, ("template",)),
     kube.POD: lambda spec: {key: spec[key] for key in ("nodeName",) if key in spec},
 }
 

@@ -16,9 +16,11 @@ import pytest
 from fairlead_api import names
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.termination import EXIT_CODES, Cause, Termination
+from fairlead_operator import kube
 from fairlead_operator.finetune.options import Options
 from fairlead_operator.finetune.plan import plan
 from fairlead_operator.plan import CreateOnce, Delete, Manifest, Observed, Plan
+from fairlead_operator.store import slim
 
 START = datetime(2026, 1, 1, 12, 0, 0, 999_999, tzinfo=UTC)
 DIGEST = "sha256:" + "a" * 64
@@ -93,14 +95,19 @@ class World:
         return next(found, None)
 
     def observe(self) -> Observed:
+        """What the cache would hold: the planner sees no more than that."""
         return Observed(
-            jobs=tuple(copy.deepcopy(list(self.jobs.values()))),
-            pods=tuple(copy.deepcopy(list(self.pods.values()))),
-            config_maps=tuple(self.config_maps.values()),
-            services=tuple(self.services.values()),
+            jobs=self.cached(kube.JOB, self.jobs),
+            pods=self.cached(kube.POD, self.pods),
+            config_maps=self.cached(kube.CONFIG_MAP, self.config_maps),
+            services=self.cached(kube.SERVICE, self.services),
             claims=self.claims,
             foreign_config_maps=self.maps,
         )
+
+    @staticmethod
+    def cached(kind: kube.Kind, objects: dict[str, Manifest]) -> tuple[Manifest, ...]:
+        return tuple(copy.deepcopy(slim(kind, manifest)) for manifest in objects.values())
 
     def plan(self) -> Plan:
         return plan(self.job, self.observe(), self.now, self.options)

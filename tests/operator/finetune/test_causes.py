@@ -4,19 +4,23 @@ import pytest
 
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.termination import EXIT_CODES, Cause, Termination
+from fairlead_operator import kube
 from fairlead_operator.finetune import causes
 from fairlead_operator.finetune.job import failure_rules
+from fairlead_operator.store import slim
 
 TARGET = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
 
 
 def job(how="Failed", message=""):
+    """A Job that ended, as the cache holds it."""
     condition = {"type": how, "status": "True", "message": message}
-    return {
+    body = {
         "metadata": {"name": "job-train-a1", "uid": "u"},
-        "spec": {"podFailurePolicy": {"rules": failure_rules()}},
+        "spec": {"podFailurePolicy": {"rules": failure_rules()}, "template": {}},
         "status": {"conditions": [condition]},
     }
+    return slim(kube.JOB, body)
 
 
 def pod(cause=None, *, text=None, code=None, reason="", conditions=(), name="p"):

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fairlead_api.termination import Cause
+from fairlead_api.termination import EXIT_CODES, Cause
+from fairlead_operator.finetune.job import failure_rules
 
 
 @pytest.fixture
@@ -192,6 +193,33 @@ def test_job_that_somebody_deleted_is_followed_by_the_next_attempt(train):
     assert "job-train-a2" in world.jobs
     stage = world.stage("Train")
     assert (stage["failures"], stage["disruptions"], stage["cause"]) == (0, 1, "JobDeleted")
+
+
+@pytest.mark.parametrize(
+    ("cause", "failures", "disruptions", "failed"),
+    [
+        (Cause.DISRUPTED, 0, 1, False),
+        (Cause.OUT_OF_MEMORY, 1, 0, False),
+        (Cause.USER_ERROR, 1, 0, True),
+    ],
+)
+def test_attempt_whose_pods_are_gone_is_judged_by_the_rule_that_its_job_names(
+    train, cause, failures, disruptions, failed
+):
+    world = train()
+    index = next(
+        index
+        for index, rule in enumerate(failure_rules())
+        if EXIT_CODES[cause] in rule.get("onExitCodes", {}).get("values", [])
+    )
+    text = f"Pod team/job-train-a1-0 matches FailJob rule at index {index}"
+    world.lose_pod("job-train-a1-0", text)
+    world.settle()
+    stage = world.stage("Train")
+    assert (stage["cause"], stage["failures"], stage["disruptions"]) == (
+        cause, failures, disruptions,
+    )  # fmt: skip
+    assert (world.condition("Failed") is not None) is failed
 
 
 def test_end_is_not_judged_while_our_view_of_the_pods_is_old(train):
