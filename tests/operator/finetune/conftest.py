@@ -225,7 +225,12 @@ class World:
         for pod in self.pods.values():
             if pod["status"]["phase"] == "Pending":
                 ready = {"type": "Ready", "status": "True"}
-                pod["status"] = {"phase": "Running", "conditions": [ready]}
+                trainer = {"name": names.TRAINER_CONTAINER, "state": {"running": {}}}
+                pod["status"] = {
+                    "phase": "Running",
+                    "conditions": [ready],
+                    "containerStatuses": [trainer],
+                }
 
     def end_pod(self, pod: Manifest, cause: Cause, message: str | None = None, **more: Any) -> None:
         """End a pod with the termination message that our trainer would leave."""

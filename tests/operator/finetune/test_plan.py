@@ -225,6 +225,86 @@ def test_start_timeout_tells_the_schedulers_words_and_waits_on(new_world):
     assert world.stage("Train")["state"] == "Succeeded"
 
 
+def crash(world, pod):
+    world.end_pod(pod, Cause.CRASHED)
+
+
+def begin_to_delete(world, pod):
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T15:00:00Z"
+
+
+def silence_its_node(world, pod):
+    (ready,) = pod["status"]["conditions"]
+    ready["status"] = "False"
+
+
+def let_sidecar_fail(world, pod):
+    silence_its_node(world, pod)
+    sidecar = {"name": "istio-proxy", "state": {"waiting": {"reason": "CrashLoopBackOff"}}}
+    pod["status"]["containerStatuses"].append(sidecar)
+
+
+@pytest.mark.parametrize(
+    ("befall", "reason", "words"),
+    [
+        pytest.param(
+            crash,
+            "Draining",
+            "attempt 1 ends: pod job-train-a1-0 failed; waiting for the end of pod job-train-a1-1",
+            id="one-crashed-and-the-other-drains",
+        ),
+        pytest.param(
+            begin_to_delete,
+            "Draining",
+            "job-train-a1-0 on node-1, being deleted since 2026-01-01T15:00:00Z",
+            id="evicted",
+        ),
+        pytest.param(
+            silence_its_node,
+            "WorkersNotReady",
+            "pod job-train-a1-0 on node-1 has begun and is not ready",
+            id="node-not-ready",
+        ),
+        pytest.param(let_sidecar_fail, "WorkersNotReady", "job-train-a1-0", id="sidecar"),
+    ],
+)
+@pytest.mark.parametrize("hours", [0, 3])
+def test_workers_that_ran_are_never_said_to_wait_for_room(new_world, hours, befall, reason, words):
+    world = reach(new_world(numNodes=2), "Train")
+    world.pass_time(hours * 3600)
+    befall(world, world.pods["job-train-a1-0"])
+    world.reconcile()
+    ready = world.condition("WorkersReady")
+    assert (ready["status"], ready["reason"]) == ("False", reason)
+    assert words in ready["message"]
+    assert world.status["reason"] == reason
+
+
+def test_workers_that_their_queue_takes_back_wait_for_it_again(new_world):
+    """Kueue suspends a Job that it preempts; its pods end and are made anew later."""
+    world = reach(new_world(numNodes=2), "Train")
+    world.pass_time(3600)
+    world.jobs["job-train-a1"]["spec"]["suspend"] = True
+    for pod in world.pods_of(world.jobs["job-train-a1"]):
+        begin_to_delete(world, pod)
+    world.reconcile()
+    ready = world.condition("WorkersReady")
+    assert (ready["reason"], ready["status"]) == ("WorkersPending", "False")
+    assert "suspended: it waits in a queue" in ready["message"]
+
+
+def test_one_worker_that_began_does_not_stop_the_start_timeout(new_world):
+    world = new_world(numNodes=2, startTimeout="10m")
+    world.settle()
+    world.end_all()
+    waits = world.pods.pop("job-train-a1-1")
+    world.start_pods()
+    world.pods["job-train-a1-1"] = waits
+    world.pass_time(601)
+    world.reconcile()
+    assert world.condition("WorkersReady")["reason"] == "WorkersPending"
+
+
 def test_job_ends_before_startup_is_over_without_being_lost(new_world):
     """A pod that ran too shortly to be seen running is no pending worker."""
     world = reach(new_world(), "Prepare")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from fairlead_api import names, termination
+from fairlead_api import termination
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.termination import Cause, Termination
 from fairlead_operator.finetune import children
@@ -59,7 +59,7 @@ def _success(stage: Stage, reports: tuple[Termination, ...]) -> End:
 def _report(pod: Manifest) -> Termination | None:
     """What a pod's end says; None where its container left none."""
     disruption = children.condition(pod, "DisruptionTarget")
-    terminated = _terminated(pod)
+    terminated = children.container_state(pod).get("terminated")
     if terminated is None:
         if disruption is None:
             return None
@@ -71,19 +71,10 @@ def _report(pod: Manifest) -> Termination | None:
     return report
 
 
-def _terminated(pod: Manifest) -> dict[str, Any] | None:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    for status in statuses:
-        if status["name"] == names.TRAINER_CONTAINER:
-            terminated: dict[str, Any] | None = status.get("state", {}).get("terminated")
-            return terminated
-    return None
-
-
 def _disruption_text(pod: Manifest, disruption: dict[str, Any]) -> str:
-    node = pod.get("spec", {}).get("nodeName") or "no node"
+    where = f"pod {pod['metadata']['name']} on {children.node_of(pod)}"
     reason = disruption.get("reason", "DisruptionTarget")
-    return f"pod {pod['metadata']['name']} on {node}: {reason}: {disruption.get('message', '')}"
+    return f"{where}: {reason}: {disruption.get('message', '')}"
 
 
 def _of_job(job: Manifest) -> Termination:

@@ -86,9 +86,26 @@ def is_deleting(manifest: Manifest) -> bool:
     return bool(manifest["metadata"].get("deletionTimestamp"))
 
 
+def node_of(pod: Manifest) -> str:
+    """The name of the pod's node, for messages."""
+    return pod.get("spec", {}).get("nodeName") or "no node"
+
+
 def is_finished(pod: Manifest) -> bool:
     """Whether no container of the pod runs or will run."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
+
+
+def container_state(pod: Manifest) -> dict[str, Any]:
+    """The state of the trainer's container; empty where the kubelet hasn't told one."""
+    statuses = pod.get("status", {}).get("containerStatuses") or []
+    states = (s.get("state") or {} for s in statuses if s["name"] == names.TRAINER_CONTAINER)
+    return next(states, {})
+
+
+def has_begun(pod: Manifest) -> bool:
+    """Whether the trainer was started; a pod is never started twice."""
+    return not container_state(pod).keys().isdisjoint(("running", "terminated"))
 
 
 def is_ready(pod: Manifest) -> bool:

@@ -83,6 +83,8 @@ def _running(
     num_pods = attempt["spec"].get("completions", 1)
     if waiting.num_ready(pods) >= num_pods:
         return Step(Kind.RUNNING, Reason.RUNNING, f"attempt {stage.attempt} runs")
+    if (trouble := _trouble(stage, attempt, pods, seen)) is not None:
+        return trouble
     seconds = parse_duration(job.spec.start_timeout)
     deadline = children.created_at(attempt) + timedelta(seconds=seconds)
     if now < deadline:
@@ -92,11 +94,27 @@ def _running(
     return Step(Kind.RUNNING, Reason.WORKERS_PENDING, text)
 
 
+def _trouble(
+    stage: StageStatus, attempt: Manifest, pods: list[Manifest], seen: Children
+) -> Step | None:
+    """What befell workers that ran, or keeps them from ever running: no lack of room.
+
+    None while the attempt waits for its first start, or again in a queue.
+    """
+    if attempt["spec"].get("suspend"):
+        return None
+    if (end := waiting.end(pods)) is not None:
+        text = f"attempt {stage.attempt} ends: {end}; waiting for the end of {_leftovers(seen)}"
+        return Step(Kind.RUNNING, Reason.DRAINING, text)
+    if len(pods) >= attempt["spec"].get("completions", 1) and all(map(children.has_begun, pods)):
+        return Step(Kind.RUNNING, Reason.WORKERS_NOT_READY, waiting.not_ready(pods))
+    return None
+
+
 def _leftovers(seen: Children) -> str:
     """The first thing that still runs, with its node: where an administrator has to look."""
     for pod in seen.unfinished_pods:
-        node = pod.get("spec", {}).get("nodeName") or "no node"
         state = "being deleted since" if children.is_deleting(pod) else "created"
         moment = pod["metadata"].get("deletionTimestamp") or pod["metadata"]["creationTimestamp"]
-        return f"pod {pod['metadata']['name']} on {node}, {state} {moment}"
+        return f"pod {pod['metadata']['name']} on {children.node_of(pod)}, {state} {moment}"
     return ", ".join(str(job["metadata"]["name"]) for job in seen.unfinished_jobs)

@@ -1,4 +1,4 @@
-"""Why pods don't run yet, in the words of the scheduler or the kubelet."""
+"""Why pods don't run yet, or no longer, in the words of the scheduler or the kubelet."""
 
 from fairlead_operator.finetune import children
 from fairlead_operator.plan import Manifest
@@ -27,6 +27,22 @@ def _of_pod(pod: Manifest) -> str | None:
         if waiting:
             return f"{waiting.get('reason', 'Waiting')}: {waiting.get('message', '')}".rstrip(": ")
     return None
+
+
+def end(pods: list[Manifest]) -> str | None:
+    """The first end that takes the whole attempt along: no pod is replaced."""
+    for pod in pods:
+        if pod.get("status", {}).get("phase") == "Failed":
+            return f"pod {pod['metadata']['name']} failed"
+        if children.is_deleting(pod):
+            return f"pod {pod['metadata']['name']} is being deleted"
+    return None
+
+
+def not_ready(pods: list[Manifest]) -> str:
+    """The first pod that ran and isn't ready now, and where: mostly its node is what is wrong."""
+    pod = next(pod for pod in pods if not children.is_ready(pod))
+    return f"pod {pod['metadata']['name']} on {children.node_of(pod)} has begun and is not ready"
 
 
 def num_ready(pods: list[Manifest]) -> int:
