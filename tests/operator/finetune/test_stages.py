@@ -195,6 +195,38 @@ def test_job_that_somebody_deleted_is_followed_by_the_next_attempt(train):
     assert (stage["failures"], stage["disruptions"], stage["cause"]) == (0, 1, "JobDeleted")
 
 
+def delete_job(world):
+    world.delete_job(f"job-train-a{world.stage('Train')['attempt']}")
+    world.reconcile()
+
+
+def test_job_that_somebody_deletes_again_and_again_is_no_progress_after_growing_delays(train):
+    world = train(maxRestarts=0)
+    world.now = world.now.replace(microsecond=0)
+    delays = []
+    for _ in range(2):
+        delete_job(world)
+        world.settle()
+        delays.append((world.plan().requeue_at - world.now).total_seconds())
+        retry(world)
+    assert delays == [10, 20]
+    assert world.condition("Failed") is None
+    delete_job(world)
+    failed = world.condition("Failed")
+    assert failed["reason"] == "NoProgress"
+    assert "last: JobDeleted: the Job of attempt 3 was deleted while it ran" in failed["message"]
+    assert world.stage("Train")["failures"] == 0
+
+
+def test_deletions_between_attempts_that_saved_go_on_for_ever(train):
+    world = train(maxRestarts=0)
+    for number in range(4):
+        delete_job(world)
+        retry(world)
+        disrupt(world, 1, **trained(f"c/{number}"))
+    assert world.condition("Failed") is None
+
+
 @pytest.mark.parametrize(
     ("cause", "failures", "disruptions", "failed"),
     [

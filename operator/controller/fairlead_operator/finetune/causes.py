@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fairlead_api import termination
+from fairlead_api.conditions import Reason
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.termination import Cause, Termination
 from fairlead_operator.finetune import children
@@ -24,7 +25,7 @@ class End:
     """How one attempt ended and what that means."""
 
     verdict: Literal["success", "user", "disruption", "failure"]
-    cause: Cause
+    cause: Cause | Reason
     message: str
     reports: tuple[Termination, ...]
     """What the containers told, whatever the verdict: checkpoints count after a failure too."""
@@ -41,6 +42,12 @@ def of_attempt(stage: Stage, job: Manifest, pods: list[Manifest]) -> End:
         ends = named or [Termination(cause=Cause.DISRUPTED)]
     end = termination.most_specific(ends) if ends else _of_job(job)
     return End(termination.verdict(end.cause), end.cause, end.message, reports)
+
+
+def of_deleted(attempt: int) -> End:
+    """Name the end of a Job that somebody deleted: it took along what its pods could tell."""
+    text = f"the Job of attempt {attempt} was deleted while it ran"
+    return End("disruption", Reason.JOB_DELETED, text, reports=())
 
 
 def _success(stage: Stage, reports: tuple[Termination, ...]) -> End:

@@ -95,7 +95,7 @@ def _settle_stage(
         return course
     attempt = seen.attempt(stage.name, stage.attempt)
     if attempt is None:
-        return course.with_stage(_missing(stage, now, options))
+        return course.with_stage(_missing(stage, job.spec.max_restarts, now, options))
     pods = seen.pods_of(attempt)
     outcome = children.outcome(attempt)
     if outcome is None:
@@ -114,19 +114,13 @@ def _settle_stage(
     return told.with_stage(_judged(ended, end, job.spec.max_restarts, options))
 
 
-def _missing(stage: StageStatus, now: datetime, options: Options) -> StageStatus:
+def _missing(stage: StageStatus, max_restarts: int, now: datetime, options: Options) -> StageStatus:
     """A licensed attempt without a Job: not created yet, or deleted by somebody after we saw it."""
     if stage.state != "Running":
         return stage
-    update = {
-        "state": "Pending",
-        "counted_attempt": stage.attempt,
-        "disruptions": stage.disruptions + 1,
-        "cause": Reason.JOB_DELETED,
-        "message": f"the Job of attempt {stage.attempt} was deleted while it ran",
-        "retry_time": now + options.retry_delay,
-    }
-    return stage.model_copy(update=update)
+    end = causes.of_deleted(stage.attempt)
+    ended = _ended(stage, end, now, options, has_progress=False)
+    return _judged(ended, end, max_restarts, options)
 
 
 def _succeeded(course: Course, stage: StageStatus, end: End, now: datetime) -> Course:
