@@ -308,6 +308,28 @@ async def test_the_last_report_does_not_wait(world, job, writer, counts):
     assert (await world.live(key))["status"]["progress"]["percent"] == 100
 
 
+def seconds_to_wait(writer):
+    now = asyncio.get_running_loop().time()
+    return writer._due(PLACE, now) - now
+
+
+async def test_the_last_report_is_the_last_only_once(world, job, writer, counts):
+    await world.make(job)
+    writer.put(PLACE, at(100))
+    await settle(writer, lambda: counts.outcomes)
+    writer.put(PLACE, at(100, seconds=5))
+    assert seconds_to_wait(writer) > 3000
+
+
+async def test_the_next_attempts_last_report_does_not_wait_either(world, job, writer, counts):
+    await world.make(job)
+    for number, percent in enumerate((100, 5)):
+        writer.put(PLACE, at(percent, seconds=number))
+        await writer.flush()
+    writer.put(PLACE, at(100, seconds=9))
+    assert seconds_to_wait(writer) == 0
+
+
 async def test_of_many_reports_only_the_newest_is_written(world, job, counts):
     await world.make(job)
     writer = Writer(world.cluster, world.store, counts, job_seconds=0.05)
@@ -328,15 +350,16 @@ async def test_reports_of_many_jobs_are_spread(world, job, counts):
     assert loop.time() - begin >= 9 / 50
 
 
-async def test_another_replicas_write_counts_too(world, job, writer, counts):
+@pytest.mark.parametrize(("theirs", "ours"), [(60, 40), (100, 100)])
+async def test_another_replicas_write_counts_too(world, job, writer, counts, theirs, ours):
     key = await world.make(job)
-    told = {"progress": {"percent": 60, "lastUpdateTime": datetime.now(UTC).isoformat()}}
+    told = {"progress": {"percent": theirs, "lastUpdateTime": datetime.now(UTC).isoformat()}}
     world.cluster.edit(await world.live(key), status=told)
-    writer.put(PLACE, at())
+    writer.put(PLACE, at(ours))
     assert writer._due(PLACE, asyncio.get_running_loop().time()) > 3000
     await writer.flush()
     assert counts.outcomes == ["superseded"]
-    assert (await world.live(key))["status"]["progress"]["percent"] == 60
+    assert (await world.live(key))["status"]["progress"]["percent"] == theirs
 
 
 async def test_what_waits_is_written_before_the_process_ends(world, job, writer, counts):
@@ -359,6 +382,67 @@ async def test_progress_of_a_job_that_is_gone_is_dropped(world, job, writer, cou
     await settle(writer, lambda: counts.outcomes)
     assert counts.outcomes == ["gone"]
     assert world.cluster.all(kube.FINETUNEJOB) == []
+
+
+REFUSALS = [
+    pytest.param(kube.Invalid("422: unknown field", 422), id="invalid"),
+    pytest.param(kube.Forbidden("403: no right", 403), id="forbidden"),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("percent", [40, 100])
+async def test_a_write_that_is_refused_is_dropped_with_one_line_a_job(
+    world, job, counts, caplog, refusal, percent
+):
+    await world.make(job)
+    world.cluster.faults.append(Fault("apply", kube.FINETUNEJOB, refusal, times=3))
+    writer = Writer(world.cluster, world.store, counts, job_seconds=0.01)
+    for number in range(3):
+        writer.put(PLACE, at(percent, seconds=number))
+        await settle(writer, lambda done=number + 1: len(counts.outcomes) == done)
+        assert writer._newest == {}
+    lines = [record.getMessage() for record in caplog.records]
+    assert [str(refusal) in line for line in lines] == [True]
+    assert "FineTuneJob team/tune" in lines[0]
+
+
+async def test_a_refusal_is_told_again_after_a_write_that_was_taken(world, job, counts, caplog):
+    await world.make(job)
+    writer = Writer(world.cluster, world.store, counts, job_seconds=0.01)
+    for number in range(3):
+        if number != 1:
+            refusal = kube.Forbidden("403: no right", 403)
+            world.cluster.faults.append(Fault("apply", kube.FINETUNEJOB, refusal))
+        writer.put(PLACE, at(40, seconds=number))
+        await settle(writer, lambda done=number + 1: len(counts.outcomes) == done)
+    assert counts.outcomes == ["refused", "written", "refused"]
+    assert len(caplog.records) == 2
+
+
+async def test_refusals_of_jobs_that_are_gone_are_forgotten(world, job, counts):
+    key = await world.make(job)
+    refusal = kube.Forbidden("403: no right", 403)
+    world.cluster.faults.append(Fault("apply", kube.FINETUNEJOB, refusal))
+    writer = Writer(world.cluster, world.store, counts, job_seconds=0.01)
+    writer.put(PLACE, at())
+    await settle(writer, lambda: counts.outcomes)
+    await world.cluster.delete(key.kind, *PLACE, (await world.live(key))["metadata"]["uid"])
+    writer._forget(asyncio.get_running_loop().time())
+    assert writer._refused == set()
+
+
+@pytest.mark.parametrize("percent", [40, 100])
+async def test_a_write_that_failed_waits_for_its_jobs_next_turn(
+    world, job, writer, counts, percent
+):
+    await world.make(job)
+    down = kube.Unavailable("down", 503)
+    world.cluster.faults.append(Fault("apply", kube.FINETUNEJOB, down, times=9))
+    writer.put(PLACE, at(percent))
+    await settle(writer, lambda: counts.outcomes)
+    assert counts.outcomes == ["failed"]
+    assert seconds_to_wait(writer) > 3000
 
 
 async def test_a_write_that_failed_is_made_again(world, job, counts):

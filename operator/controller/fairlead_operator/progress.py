@@ -2,7 +2,8 @@
 
 A report is believed only from a pod of that very job: its projected token, made for our audience,
 names the pod. Any replica answers; reports never reach the planners' part of the status. Writes
-are few: one a job in 15 s and 20 a second in all, and the last report always lands.
+are few: one a job in 15 s and 20 a second in all; the first report of 100 % doesn't wait. One
+that the API server refuses is dropped, one that it couldn't take waits for its job's next turn.
 """
 
 import asyncio
@@ -132,7 +133,8 @@ class Writer:
         self._cluster, self._store, self._counts = cluster, store, counts
         self._job_seconds, self._gap = job_seconds, 1 / writes_per_second
         self._newest: dict[Place, Progress] = {}
-        self._written_at: dict[Place, float] = {}
+        self._tried: dict[Place, tuple[float, int]] = {}  # moment and percent of the last try
+        self._refused: set[Place] = set()  # jobs whose last write was refused, and so was told
         self._wake = asyncio.Event()
 
     def put(self, place: Place, progress: Progress) -> None:
@@ -172,34 +174,35 @@ class Writer:
             await self._write(place, progress)
 
     def _due(self, place: Place, now: float) -> float:
-        """When a job's turn comes; the other replicas' writes count too."""
-        if self._newest[place].percent == 100:
+        """When a job's turn comes; failed tries and the other replicas' writes count too.
+
+        The first report of 100 % alone is due at once: a pod may repeat it, and a try may fail.
+        """
+        own, tried_percent = self._tried.get(place, (now - self._job_seconds, None))
+        told = self._told(place)
+        percents = (tried_percent, told.percent if told else None)
+        if self._newest[place].percent == 100 and 100 not in percents:
             return now
-        own = self._written_at.get(place, now - self._job_seconds)
-        standing = self._standing(place)
+        standing = told.last_update_time if told else None
         age = (datetime.now(UTC) - standing).total_seconds() if standing else self._job_seconds
         return max(own, now - age) + self._job_seconds
 
-    def _standing(self, place: Place) -> datetime | None:
-        """When the progress that stands in the status was reported."""
-        job = self._store.get(kube.FINETUNEJOB, *place) or {}
-        text = ((job.get("status") or {}).get("progress") or {}).get("lastUpdateTime")
-        return datetime.fromisoformat(text) if text else None
-
     def _forget(self, now: float) -> None:
-        """Drop the memory of writes that hold nobody back any more."""
-        old = [place for place, at in self._written_at.items() if now - at > self._job_seconds]
+        """Drop the memory of tries that hold nobody back any more, and of jobs that are gone."""
+        old = [place for place, (at, _) in self._tried.items() if now - at > self._job_seconds]
         for place in old:
-            del self._written_at[place]
+            del self._tried[place]
+        gone = {p for p in self._refused if self._store.get(kube.FINETUNEJOB, *p) is None}
+        self._refused -= gone
 
     async def _write(self, place: Place, progress: Progress) -> None:
         namespace, name = place
-        self._written_at[place] = asyncio.get_running_loop().time()
-        job, standing = self._store.get(kube.FINETUNEJOB, namespace, name), self._standing(place)
+        self._tried[place] = (asyncio.get_running_loop().time(), progress.percent)
+        job, told = self._store.get(kube.FINETUNEJOB, namespace, name), self._told(place)
         if job is None:
             self._counts.wrote_progress("gone")
             return
-        reported = progress.last_update_time
+        standing, reported = told.last_update_time if told else None, progress.last_update_time
         if standing and reported and standing > reported:
             self._counts.wrote_progress("superseded")  # another replica has a later report
             return
@@ -215,12 +218,18 @@ class Writer:
             )
         except (kube.Conflict, kube.NotFound):
             self._counts.wrote_progress("gone")
+        except (kube.Invalid, kube.Forbidden) as error:  # the same words would be refused again
+            self._counts.wrote_progress("refused")
+            if place not in self._refused:
+                logger.warning("progress of FineTuneJob %s/%s dropped: %s", namespace, name, error)
+            self._refused.add(place)
         except kube.ClusterError as error:
             logger.warning("progress of FineTuneJob %s/%s: %s", namespace, name, error)
             self._counts.wrote_progress("failed")
             self._newest.setdefault(place, progress)
         else:
             self._store.put(kube.FINETUNEJOB, written)
+            self._refused.discard(place)
             self._counts.wrote_progress("written")
 
 
