@@ -105,6 +105,17 @@ def child() -> Callable[..., Manifest]:
 
 
 @pytest.fixture
+def owner_before() -> Callable[[Resource], Manifest]:
+    """The owner reference that an earlier resource of the same name gave its children."""
+
+    def reference(resource: Resource) -> Manifest:
+        (own,) = config_map(resource)["metadata"]["ownerReferences"]
+        return own | {"uid": "before"}
+
+    return reference
+
+
+@pytest.fixture
 def world() -> Iterator[World]:
     cluster, store, queue = MemoryCluster(), Store(), WorkQueue[Key]()
     intake = Intake(store, queue)

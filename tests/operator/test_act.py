@@ -5,6 +5,7 @@ import pytest
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_operator import act, kube
 from fairlead_operator.plan import Apply, CreateOnce, Delete
+from fairlead_operator.testing import Fault
 
 
 @pytest.fixture
@@ -41,6 +42,47 @@ async def test_an_object_of_somebody_else_is_left_alone_and_named(world, owner, 
     with pytest.raises(act.ForeignChild, match="ConfigMap team/tune-run exists already"):
         await carry_out(world, step(child(owner)), owner)
     assert world.cluster.all(kube.CONFIG_MAP) == [before]
+
+
+@pytest.mark.parametrize("step", [CreateOnce, Apply], ids=["create", "apply"])
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        pytest.param({}, act.Leftover, id="ours-before"),
+        pytest.param({"name": "another"}, act.ForeignChild, id="another-jobs"),
+        pytest.param({"kind": "ModelService"}, act.ForeignChild, id="a-services"),
+        pytest.param({"apiVersion": "other.dev/v1"}, act.ForeignChild, id="another-groups"),
+        pytest.param({"controller": False}, act.ForeignChild, id="orphaned"),
+    ],
+)
+async def test_a_child_of_the_resource_before_of_the_same_name_is_a_leftover(
+    world, owner, child, owner_before, step, change, error
+):
+    before = await world.cluster.create(
+        child(owner, ownerReferences=[owner_before(owner) | change])
+    )
+    with pytest.raises(error, match="ConfigMap team/tune-run"):
+        await carry_out(world, step(child(owner)), owner)
+    assert world.cluster.all(kube.CONFIG_MAP) == [before]
+
+
+async def test_a_leftover_that_goes_while_it_is_looked_at_is_a_conflict(
+    world, owner, child, owner_before
+):
+    await world.cluster.create(child(owner, ownerReferences=[owner_before(owner)]))
+    world.cluster.faults.append(Fault("get", kube.CONFIG_MAP, kube.NotFound("gone", 404)))
+    with pytest.raises(kube.AlreadyExists):
+        await carry_out(world, CreateOnce(child(owner)), owner)
+
+
+async def test_a_leftover_that_the_cache_missed_is_seen_from_then_on(
+    world, owner, child, owner_before
+):
+    world.cluster.deafen()
+    await world.cluster.create(child(owner, ownerReferences=[owner_before(owner)]))
+    with pytest.raises(act.Leftover):
+        await carry_out(world, CreateOnce(child(owner)), owner)
+    assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is not None
 
 
 @pytest.mark.parametrize("step", [CreateOnce, Apply], ids=["create", "apply"])

@@ -65,13 +65,15 @@ async def test_a_finished_job_asks_for_nothing_live(world, observer, job):
     assert world.cluster.calls == []
 
 
-async def test_children_of_a_job_before_of_the_same_name_are_not_shown(world, observer, job, child):
+async def test_children_of_a_job_before_of_the_same_name_are_shown_as_its_leftovers(
+    world, observer, job, child, owner_before
+):
     key = await world.make(job)
     first = FineTuneJob.read(await world.live(key))
-    stale = child(first, ownerReferences=[{"uid": "before", "controller": True}])
-    await world.cluster.create(stale)
+    await world.cluster.create(child(first, ownerReferences=[owner_before(first)]))
     seen = await observer.observe(JOB, first)
     assert seen.config_maps == ()
+    assert [left["metadata"]["name"] for left in seen.leftovers] == ["tune-run"]
     await world.cluster.create(child(first, suffix="mine"))
     seen = await observer.observe(JOB, first)
     assert [c["metadata"]["name"] for c in seen.config_maps] == ["tune-mine"]

@@ -3,6 +3,7 @@
 import pytest
 
 from fairlead_api.base import Condition
+from fairlead_api.finetunejob import FineTuneJob
 from fairlead_operator import kube
 from fairlead_operator.leader import Fenced
 from fairlead_operator.plan import Apply, CreateOnce, Plan
@@ -150,6 +151,19 @@ async def test_a_foreign_child_is_named_in_the_status(world, job, child):
     condition = conditions_of(await world.live(key))["ReconcileError"]
     assert condition["reason"] == "ForeignChild"
     assert "ConfigMap team/tune-taken" in condition["message"]
+
+
+async def test_a_leftover_is_waited_for_without_an_error(world, job, child, owner_before):
+    key = await world.make(job)
+    resource = FineTuneJob.read(await world.live(key))
+    left = await world.cluster.create(child(resource, ownerReferences=[owner_before(resource)]))
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.STALE
+    world.queue.done(key)
+    assert "ReconcileError" not in conditions_of(await world.live(key))
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", left["metadata"]["uid"])
+    await world.drain()
+    assert (await world.live(key))["status"]["phase"] == "Made"
 
 
 async def test_an_unreadable_spec_is_named_by_field_and_never_acted_on(world, job):

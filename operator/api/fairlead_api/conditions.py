@@ -53,7 +53,7 @@ class Reason(StrEnum):
     WORKERS_PENDING = "WorkersPending"  # startTimeout passed; message has the scheduler's words
     WORKERS_NOT_READY = "WorkersNotReady"  # all ran, and the node of one is silent
     RETRYING = "Retrying"
-    DRAINING = "Draining"  # pods of an attempt that is over still end
+    DRAINING = "Draining"  # what an attempt that is over, or an earlier job, left still ends
     NO_PROGRESS = "NoProgress"  # disrupted again and again without a new checkpoint
     JOB_DELETED = "JobDeleted"  # somebody deleted the attempt's batch/v1 Job
     SUSPENDED = "Suspended"

@@ -15,53 +15,58 @@ class ForeignChild(Exception):
     """An object of a child's name belongs to somebody else; we leave it alone."""
 
 
+class Leftover(kube.Conflict):
+    """A child of an earlier resource of this name is still there; it is about to be collected."""
+
+
 class PlanError(Exception):
     """A planner's manifest would escape our watch or our garbage collection: a fault of ours."""
 
 
 async def carry_out(act: Act, owner_uid: str, cluster: Cluster, store: Store) -> None:
-    """Make one act true; raises ForeignChild and kube.ClusterError."""
+    """Make one act true; raises ForeignChild and kube.ClusterError, Leftover among them."""
     if isinstance(act, Delete):
         await _delete(act, cluster, store)
         return
     _check(act.manifest, owner_uid)
     if isinstance(act, CreateOnce):
-        await _create_once(act.manifest, owner_uid, cluster, store)
+        await _create_once(act.manifest, cluster, store)
     else:
-        await _apply(act, owner_uid, cluster, store)
+        await _apply(act, cluster, store)
 
 
-async def _create_once(manifest: Manifest, owner_uid: str, cluster: Cluster, store: Store) -> None:
+async def _create_once(manifest: Manifest, cluster: Cluster, store: Store) -> None:
     kind, head = kube.kind_of(manifest), kube.metadata(manifest)
     try:
         made = await cluster.create(manifest)
-    except kube.AlreadyExists:
-        made = await cluster.get(kind, head["namespace"], head["name"])
-        if not plan.owned_by(made, owner_uid):
-            raise ForeignChild(_foreign_text(manifest)) from None
+    except kube.AlreadyExists as conflict:
+        try:
+            made = await cluster.get(kind, head["namespace"], head["name"])
+        except kube.NotFound:
+            raise conflict from None  # gone meanwhile: the next try creates it
+        _check_owner(made, manifest, store)
     store.put(kind, made)
 
 
-async def _apply(act: Apply, owner_uid: str, cluster: Cluster, store: Store) -> None:
+async def _apply(act: Apply, cluster: Cluster, store: Store) -> None:
     """Apply over the child that was seen, or bring one in whose name nobody else holds."""
     kind, head = kube.kind_of(act.manifest), kube.metadata(act.manifest)
     uid = act.uid
     if uid is None:
-        uid = await _standing_uid(act.manifest, owner_uid, cluster)
+        uid = await _standing_uid(act.manifest, cluster, store)
     if uid is not None:
         head = head | {"uid": uid}
     store.put(kind, await cluster.apply(act.manifest | {"metadata": head}))
 
 
-async def _standing_uid(manifest: Manifest, owner_uid: str, cluster: Cluster) -> str | None:
-    """The uid of a child that the cache doesn't show yet; raises ForeignChild."""
+async def _standing_uid(manifest: Manifest, cluster: Cluster, store: Store) -> str | None:
+    """The uid of a child that the cache doesn't show yet; raises ForeignChild and Leftover."""
     kind, head = kube.kind_of(manifest), kube.metadata(manifest)
     try:
         standing = await cluster.get(kind, head["namespace"], head["name"])
     except kube.NotFound:
         return None
-    if not plan.owned_by(standing, owner_uid):
-        raise ForeignChild(_foreign_text(manifest))
+    _check_owner(standing, manifest, store)
     return str(kube.metadata(standing)["uid"])
 
 
@@ -83,6 +88,22 @@ def _check(manifest: Manifest, owner_uid: str) -> None:
         raise PlanError(f"{_title(manifest)} lacks a controller reference to its resource")
     if labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
         raise PlanError(f"{_title(manifest)} lacks the label {names.SELECTOR_MANAGED}")
+
+
+def _check_owner(standing: Manifest, manifest: Manifest, store: Store) -> None:
+    """Whether what stands under a child's name is that child.
+
+    A leftover goes into the cache: the next plan sees it, and the end of it wakes the resource.
+    """
+    owner = plan.controller(manifest)
+    if plan.owned_by(standing, owner["uid"]):
+        return
+    if plan.is_leftover(standing, owner["kind"], owner["name"], owner["uid"]):
+        store.put(kube.kind_of(manifest), standing)
+        raise Leftover(
+            f"{_title(manifest)} is left by an earlier {owner['kind']} of this name", 409
+        )
+    raise ForeignChild(_foreign_text(manifest))
 
 
 def _title(manifest: Manifest) -> str:

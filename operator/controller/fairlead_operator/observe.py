@@ -89,6 +89,7 @@ class Observer:
             pods=self._store.children(key, kube.POD),
             config_maps=self._owned(key, kube.CONFIG_MAP, job),
             services=self._owned(key, kube.SERVICE, job),
+            leftovers=() if ended else tuple(self._leftovers(key, job)),
             claims=claims,
             foreign_config_maps={name: await self._has_map(key.namespace, name) for name in maps},
         )
@@ -116,6 +117,14 @@ class Observer:
         """Children whose controller is this very resource, not one before it of the same name."""
         uid = resource.metadata.uid
         return tuple(c for c in self._store.children(key, kind) if plan.owned_by(c, uid))
+
+    def _leftovers(self, key: Key, job: FineTuneJob) -> Iterator[Manifest]:
+        """What bears a name that this job may need, made by the one before it of its name."""
+        head = job.metadata
+        for kind in (kube.JOB, kube.CONFIG_MAP, kube.SERVICE):
+            for child in self._store.children(key, kind):
+                if plan.is_leftover(child, key.kind.kind, head.name, head.uid):
+                    yield child
 
     async def _claims(self, namespace: str, named: set[str]) -> dict[str, Manifest | None]:
         return {name: await self._read(kube.CLAIM, namespace, name) for name in sorted(named)}

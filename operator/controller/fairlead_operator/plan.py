@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from fairlead_api import names
+
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON data."""
 
@@ -19,7 +21,7 @@ class CreateOnce:
     """Create a child whose template can't change (Job, ControllerRevision, ConfigMap).
 
     AlreadyExists is success when the existing object's controller is our resource (same uid),
-    else ``ForeignChild``.
+    ``Leftover`` when it was an earlier one of the same name, else ``ForeignChild``.
     """
 
     manifest: Manifest
@@ -70,6 +72,8 @@ class Observed:
     pods: tuple[Manifest, ...] = ()
     config_maps: tuple[Manifest, ...] = ()
     services: tuple[Manifest, ...] = ()
+    leftovers: tuple[Manifest, ...] = ()
+    """FineTuneJob: what an earlier one of its name has left, until it is garbage collected."""
     deployments: tuple[Manifest, ...] = ()
     revisions: tuple[Manifest, ...] = ()
     routes: tuple[Manifest, ...] = ()
@@ -85,7 +89,19 @@ class Observed:
     """Gateways (``namespace/name``) that the spec or the settings name; None where absent."""
 
 
+def controller(manifest: Manifest) -> dict[str, Any]:
+    """The owner reference of the object's controller; empty where it has none."""
+    references = manifest.get("metadata", {}).get("ownerReferences", [])
+    return next((reference for reference in references if reference.get("controller")), {})
+
+
 def owned_by(manifest: Manifest, uid: str) -> bool:
     """Whether the object's controller is the resource of that uid."""
-    references = manifest.get("metadata", {}).get("ownerReferences", [])
-    return any(ref.get("controller") and ref.get("uid") == uid for ref in references)
+    return bool(controller(manifest).get("uid") == uid)
+
+
+def is_leftover(manifest: Manifest, kind: str, name: str, uid: str) -> bool:
+    """Whether its controller was an earlier resource of that name: the garbage collector's prey."""
+    owner = controller(manifest)
+    of_us = str(owner.get("apiVersion", "")).startswith(f"{names.GROUP}/")
+    return of_us and (owner["kind"], owner["name"]) == (kind, name) and owner["uid"] != uid

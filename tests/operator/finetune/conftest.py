@@ -19,7 +19,7 @@ from fairlead_api.termination import EXIT_CODES, Cause, Termination
 from fairlead_operator import kube
 from fairlead_operator.finetune.options import Options
 from fairlead_operator.finetune.plan import plan
-from fairlead_operator.plan import CreateOnce, Delete, Manifest, Observed, Plan
+from fairlead_operator.plan import CreateOnce, Delete, Manifest, Observed, Plan, is_leftover
 from fairlead_operator.store import slim
 
 START = datetime(2026, 1, 1, 12, 0, 0, 999_999, tzinfo=UTC)
@@ -101,6 +101,11 @@ class World:
             pods=self.cached(kube.POD, self.pods),
             config_maps=self.cached(kube.CONFIG_MAP, self.config_maps),
             services=self.cached(kube.SERVICE, self.services),
+            leftovers=tuple(
+                manifest
+                for manifest in (*self.jobs.values(), *self.config_maps.values())
+                if is_leftover(manifest, names.FINETUNEJOB, "job", "uid-job")
+            ),
             claims=self.claims,
             foreign_config_maps=self.maps,
         )

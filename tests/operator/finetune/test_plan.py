@@ -80,13 +80,22 @@ def test_service_that_was_deleted_comes_back_while_training(new_world):
     assert list(world.services) == ["job-workers"]
 
 
-def test_object_of_an_earlier_resource_is_not_taken_for_our_own(new_world):
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [("jobs", "Job job-prepare-a1, left by"), ("config_maps", "ConfigMap job-run, left by")],
+)
+def test_job_begins_when_what_an_earlier_one_of_its_name_left_is_collected(new_world, left, words):
     earlier, world = begin(new_world()), new_world()
-    world.config_maps, world.jobs = earlier.config_maps, earlier.jobs
-    for manifest in [*world.config_maps.values(), *world.jobs.values()]:
+    setattr(world, left, getattr(earlier, left))
+    for manifest in getattr(world, left).values():
         manifest["metadata"]["ownerReferences"][0]["uid"] = "an earlier one's"
-    names = [act.manifest["metadata"]["name"] for act in world.plan().acts]
-    assert names == ["job-run", "job-prepare-a1"]  # refused as ForeignChild until it is gone
+    world.reconcile()
+    assert (world.status["phase"], world.status["reason"]) == ("Pending", "Draining")
+    assert words in world.status["message"]
+    assert world.created == world.deleted == []
+    getattr(world, left).clear()
+    world.settle()
+    assert world.created == ["job-run", "job-prepare-a1"]
 
 
 def test_workers_count_gpus_of_all_nodes(new_world):

@@ -26,6 +26,8 @@ class Children:
     """Own Jobs of every stage and attempt."""
     pods: tuple[Manifest, ...]
     """Every pod that carries the job's name, whoever made it."""
+    leftovers: tuple[Manifest, ...] = ()
+    """What an earlier job of this name has left, until the garbage collector takes it."""
 
     @classmethod
     def of(cls, job: FineTuneJob, observed: Observed) -> Self:
@@ -38,6 +40,7 @@ class Children:
                 for pod in observed.pods
                 if label(pod, names.LABEL_FINETUNEJOB) == job.metadata.name
             ),
+            leftovers=observed.leftovers,
         )
 
     def attempt(self, stage: Stage, number: int) -> Manifest | None:
@@ -54,6 +57,11 @@ class Children:
     def unfinished_jobs(self) -> list[Manifest]:
         """Own Jobs that may still run or make pods."""
         return [job for job in self.jobs if outcome(job) is None]
+
+    @property
+    def must_drain(self) -> bool:
+        """Whether something still holds what a new attempt needs: compute, claims or names."""
+        return bool(self.unfinished_pods or self.unfinished_jobs or self.leftovers)
 
     @property
     def unfinished_pods(self) -> list[Manifest]:

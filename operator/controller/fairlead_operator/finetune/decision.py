@@ -61,7 +61,7 @@ def decide(
         return _running(job, stage, attempt, seen, now)
     if refusal is not None:
         return Step(Kind.REFUSED, refusal.reason, refusal.message, now + _LOOK_AGAIN)
-    if seen.unfinished_pods or seen.unfinished_jobs:
+    if seen.must_drain:
         return Step(Kind.DRAINING, Reason.DRAINING, f"waiting for the end of {_leftovers(seen)}")
     if stage.retry_time is not None and stage.retry_time > now:
         text = f"attempt {stage.attempt} ended: {stage.cause}: {stage.message}"
@@ -112,9 +112,12 @@ def _trouble(
 
 
 def _leftovers(seen: Children) -> str:
-    """The first thing that still runs, with its node: where an administrator has to look."""
+    """The first thing that isn't gone, a pod with its node: where an administrator has to look."""
     for pod in seen.unfinished_pods:
         state = "being deleted since" if children.is_deleting(pod) else "created"
         moment = pod["metadata"].get("deletionTimestamp") or pod["metadata"]["creationTimestamp"]
         return f"pod {pod['metadata']['name']} on {children.node_of(pod)}, {state} {moment}"
-    return ", ".join(str(job["metadata"]["name"]) for job in seen.unfinished_jobs)
+    if seen.unfinished_jobs:
+        return ", ".join(str(job["metadata"]["name"]) for job in seen.unfinished_jobs)
+    first = seen.leftovers[0]
+    return f"{first['kind']} {first['metadata']['name']}, left by an earlier job of this name"
