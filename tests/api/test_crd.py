@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fairlead_api import crd, names
+from fairlead_api.base import ResourceRequirements
 
 CRDS = [crd.finetunejob_crd(), crd.modelservice_crd()]
 IDS = [names.FINETUNEJOB, names.MODELSERVICE]
@@ -65,6 +66,20 @@ def test_every_rule_has_a_message_that_names_a_field(body):
     for _, node in nodes(schema_of(body)):
         for rule in node.get("x-kubernetes-validations", ()):
             assert rule["message"] and rule["rule"]
+
+
+@pytest.mark.parametrize("field", ["limits", "requests"])
+def test_processes_are_bounded_by_gpus_wherever_they_are_asked_for(field):
+    """As ``ResourceRequirements.amount`` counts them."""
+    asked = {field: {names.GPU_RESOURCE: "2"}}
+    assert ResourceRequirements.model_validate(asked).amount(names.GPU_RESOURCE) == 2
+    rules = [
+        rule["rule"]
+        for rule in schema_of(CRDS[0])["properties"]["spec"]["x-kubernetes-validations"]
+        if rule.get("fieldPath") == ".numProcPerNode" and "oldSelf" not in rule["rule"]
+    ]
+    bound = f"self.numProcPerNode <= int(self.resourcesPerNode.{field}['{names.GPU_RESOURCE}'])"
+    assert [bound in rule for rule in rules].count(True) == 1
 
 
 @pytest.mark.parametrize(

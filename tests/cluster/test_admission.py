@@ -154,6 +154,11 @@ VALID = [
     ),
     pytest.param(
         JOB,
+        {"numProcPerNode": 2, "resourcesPerNode.requests": {"nvidia.com/gpu": 2}},
+        id="a-process-for-each-requested-gpu",
+    ),
+    pytest.param(
+        JOB,
         {"resourcesPerNode": {"limits": {"cpu": 2, "memory": "4Gi"}, "requests": {"cpu": "500m"}}},
         id="cpu-and-memory",
     ),
@@ -311,9 +316,13 @@ BROKEN = {
     "loraAlpha has a meaning": (JOB, {"tuning.loraAlpha": 8}),
     "loraDropout has a meaning": (JOB, {"tuning.loraDropout": 0.1}),
     "targetModules has a meaning": (JOB, {"tuning.targetModules": ["q_proj"]}),
-    "numProcPerNode must not": (
+    "numProcPerNode must not be above the GPUs in resourcesPerNode.limits": (
         JOB,
         {"numProcPerNode": 3, "resourcesPerNode.limits": {"nvidia.com/gpu": "2"}},
+    ),
+    "numProcPerNode must not be above the GPUs in resourcesPerNode.requests": (
+        JOB,
+        {"numProcPerNode": 3, "resourcesPerNode.requests": {"nvidia.com/gpu": 2}},
     ),
     "datasets may hold": (
         JOB,

@@ -187,6 +187,17 @@ IMMUTABLE_FIELDS = (
 )
 
 
+def _a_gpu_for_each_process(field: str) -> Rule:
+    """Refuse more processes than GPUs; a pod's GPUs may stand in either field."""
+    asked = f"self.resourcesPerNode.{field}"
+    return Rule(
+        rule=f"!has(self.numProcPerNode) || !('{names.GPU_RESOURCE}' in {asked})"
+        f" || self.numProcPerNode <= int({asked}['{names.GPU_RESOURCE}'])",
+        message=f"numProcPerNode must not be above the GPUs in resourcesPerNode.{field}",
+        field_path=".numProcPerNode",
+    )
+
+
 class FineTuneJobSpec(SpecModel):
     """What to train, on what, and with which means. Immutable but for ``suspend``."""
 
@@ -230,13 +241,7 @@ class FineTuneJobSpec(SpecModel):
             " put larger ones into a ConfigMap or on a claim",
             field_path=".datasets",
         ),
-        Rule(
-            rule="!has(self.numProcPerNode)"
-            f" || !('{names.GPU_RESOURCE}' in self.resourcesPerNode.limits)"
-            f" || self.numProcPerNode <= int(self.resourcesPerNode.limits['{names.GPU_RESOURCE}'])",
-            message="numProcPerNode must not be above the number of a pod's GPUs",
-            field_path=".numProcPerNode",
-        ),
+        *(_a_gpu_for_each_process(field) for field in ("limits", "requests")),
         *(immutable(field) for field in IMMUTABLE_FIELDS),
     )
 
