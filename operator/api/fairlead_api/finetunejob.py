@@ -220,7 +220,7 @@ class FineTuneJobSpec(SpecModel):
     num_proc_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     """Processes in each pod; the number of its GPUs where absent, 1 without GPUs."""
     resources_per_node: ResourceRequirements = ResourceRequirements()
-    """Compute resources of each worker pod."""
+    """Compute resources of each worker pod; Export asks for their memory too."""
     start_timeout: DurationText = "30m"
     """How long workers may wait for room before the job says WorkersPending; it waits on."""
     max_restarts: Annotated[int, Field(ge=0, le=100)] = 3

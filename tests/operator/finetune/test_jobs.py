@@ -118,7 +118,8 @@ def test_training_pods_meet_over_the_headless_service(make_job, options):
         pytest.param({"requests": {"cpu": "6"}}, 4, "1", id="requests"),
         pytest.param({"requests": {"cpu": 2}, "limits": {"cpu": 4}}, 1, "4", id="limit-wins"),
         pytest.param({"limits": {"cpu": "2e1"}}, 1, "20", id="exponent"),
-        pytest.param({"limits": {"cpu": "1k"}}, 1, "1", id="odd-unit"),
+        pytest.param({"limits": {"cpu": "1k"}}, 1, "1000", id="odd-unit"),
+        pytest.param({"limits": {"cpu": ".5"}}, 1, "1", id="half-a-core"),
     ],
 )
 def test_threads_share_out_the_pods_cpus(make_job, options, resources, processes, threads):
@@ -152,6 +153,32 @@ def test_only_training_holds_gpus(make_job, options, build):
     manifest = build(make_job(resourcesPerNode=GPU, numNodes=4), 1, options)
     assert container_of(manifest)["resources"] == {"requests": {"cpu": "500m", "memory": "1Gi"}}
     assert manifest["spec"]["completions"] == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "memory"),
+    [
+        pytest.param({}, "1Gi", id="nothing-asked-for"),
+        pytest.param({"limits": {"memory": "64Gi"}}, "64Gi", id="limit"),
+        pytest.param({"requests": {"memory": "24G"}}, "24G", id="request"),
+        pytest.param(
+            {"requests": {"memory": "24Gi"}, "limits": {"memory": "64Gi"}},
+            "24Gi",
+            id="what-the-scheduler-sets-aside",
+        ),
+        pytest.param({"limits": {"memory": "512Mi"}}, "1Gi", id="never-less-than-before"),
+        pytest.param({"limits": {"memory": 17179869184}}, "17179869184", id="bytes"),
+        pytest.param({"limits": {"memory": "1.5e10"}}, "1.5e10", id="exponent"),
+        pytest.param({"limits": {"memory": "1E"}}, "1E", id="exabyte"),
+        pytest.param({"limits": {"memory": "900000k"}}, "1Gi", id="another-unit"),
+    ],
+)
+def test_export_asks_for_the_memory_of_a_worker_that_it_may_merge(make_job, options, asked, memory):
+    devices = asked | {"limits": asked.get("limits", {}) | {"nvidia.com/gpu": 1}}
+    resources = container_of(export_job(make_job(resourcesPerNode=devices), 1, options))[
+        "resources"
+    ]
+    assert resources == {"requests": {"cpu": "500m", "memory": memory}}
 
 
 MIXED = {

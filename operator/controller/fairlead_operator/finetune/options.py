@@ -24,7 +24,8 @@ class Options:
     extra_args_allowed: frozenset[str] = frozenset()
     """TrainingArguments that the administrator allows beyond the built-in list."""
     support_requests: dict[str, str] = field(default_factory=lambda: dict(_SUPPORT_REQUESTS))
-    """Compute requests of Prepare and Export, which run without GPUs and without limits."""
+    """Compute requests of Prepare and Export, which run without GPUs and without limits; Export
+    asks for a worker's memory where that is more."""
     retry_delay: timedelta = timedelta(seconds=10)
     """Wait before the second attempt; doubles with each further one."""
     retry_delay_cap: timedelta = timedelta(minutes=6)

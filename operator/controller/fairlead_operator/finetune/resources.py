@@ -1,12 +1,24 @@
 """Arithmetic on a container's compute resources."""
 
 import math
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 from fairlead_api.base import ResourceRequirements
 
 _BUILT_IN: Final = "kubernetes.io/"
+_SCALE: Final = {
+    "": Decimal(1),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate(("n", "u", "m"), -3)},
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
+}
+
+
+def amount(quantity: str) -> Decimal:
+    """The number that a Kubernetes quantity stands for: 500m, 1.5e3, 16Gi."""
+    number = quantity.rstrip("numkKMGTPEi")
+    return Decimal(number) * _SCALE[quantity.removeprefix(number)]
 
 
 def threads_per_process(resources: ResourceRequirements, num_processes: int) -> int:
@@ -16,11 +28,12 @@ def threads_per_process(resources: ResourceRequirements, num_processes: int) -> 
 
 def cpus(resources: ResourceRequirements) -> Decimal:
     """CPUs that the container may use; what it asks for where it has no limit, else 0."""
-    value = str(resources.limits.get("cpu", resources.requests.get("cpu", 0)))
-    try:
-        return Decimal(value[:-1]) / 1000 if value.endswith("m") else Decimal(value)
-    except InvalidOperation:
-        return Decimal(0)
+    return amount(str(resources.limits.get("cpu", resources.requests.get("cpu", 0))))
+
+
+def memory(resources: ResourceRequirements) -> str:
+    """Memory that the scheduler sets aside for the container: its limit where it requests none."""
+    return str(resources.requests.get("memory", resources.limits.get("memory", 0)))
 
 
 def extended(resources: ResourceRequirements) -> list[str]:
