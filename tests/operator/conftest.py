@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -165,3 +165,18 @@ def service() -> Manifest:
 def later() -> Callable[[float], datetime]:
     """A moment that many seconds after the world's beginning."""
     return lambda seconds: START + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+async def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Awaitable[None]]:
+    """Moves the event loop's time by hand: ``pass_time(5)`` fires what is due within 5 s."""
+    loop = asyncio.get_running_loop()
+    offset, real = [0.0], loop.time
+
+    async def advance(seconds: float) -> None:
+        offset[0] += seconds
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(loop, "time", lambda: real() + offset[0])
+    return advance

@@ -84,6 +84,19 @@ async def test_a_resync_queues_every_resource(world, job, service):
     assert await queued(world) == {JOB, SERVICE}
 
 
+async def test_a_resync_within_a_time_is_spread_evenly_over_it(world, job, pass_time):
+    for number in range(10):
+        await world.make(job | {"metadata": {"name": f"tune-{number}", "namespace": "team"}})
+    for key in await queued(world):
+        world.queue.done(key)
+    world.intake.resync_within(600)
+    waiting = []
+    for _ in range(5):
+        await pass_time(120)
+        waiting.append(len(world.queue))
+    assert waiting == [3, 5, 7, 9, 10]
+
+
 async def test_a_child_without_our_label_concerns_nobody(world):
     stray = {
         "apiVersion": "v1",

@@ -1,5 +1,7 @@
 """Observe, plan, apply: what happens when each of them goes well, late or wrong."""
 
+import asyncio
+
 import pytest
 
 from fairlead_api.base import Condition
@@ -244,6 +246,36 @@ async def test_a_replica_that_lost_the_lease_writes_nothing_and_says_so(world, j
     with pytest.raises(LeaseLost):
         await reconciler.attempt(key)
     assert world.cluster.writes() == []
+
+
+async def test_ten_thousand_resources_at_rest_leave_the_loop_to_others(world, job):
+    head = {"namespace": "team", "resourceVersion": "1"}
+    for number in range(10_000):
+        name = {"name": f"tune-{number}", "uid": f"uid-{number}"}
+        world.store.put(kube.FINETUNEJOB, job | {"metadata": head | name})
+    world.plan = lambda *_: Plan()
+    passes = Count()
+    num_workers = 32
+    workers = [
+        asyncio.create_task(world.reconciler.work(passes, lambda: 0.0)) for _ in range(num_workers)
+    ]
+    world.intake.resync()
+    most = seen = 0
+    while passes.total < 10_000:
+        await asyncio.sleep(0)
+        most, seen = max(most, passes.total - seen), passes.total
+    for worker in workers:
+        worker.cancel()
+    assert most <= num_workers, "one worker made pass after pass while the loop waited"
+
+
+class Count:
+    """Counts passes."""
+
+    total = 0
+
+    def reconciled(self, kind, outcome, seconds):
+        self.total += 1
 
 
 async def test_workers_tell_how_each_pass_ended(world, job):

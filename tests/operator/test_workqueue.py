@@ -8,21 +8,6 @@ from fairlead_operator import workqueue
 from fairlead_operator.workqueue import WorkQueue
 
 
-@pytest.fixture
-async def clock(monkeypatch):
-    """The event loop's time, moved by hand: ``clock(5)`` fires what is due within 5 s."""
-    loop = asyncio.get_running_loop()
-    offset, real = [0.0], loop.time
-
-    async def advance(seconds):
-        offset[0] += seconds
-        for _ in range(3):
-            await asyncio.sleep(0)
-
-    monkeypatch.setattr(loop, "time", lambda: real() + offset[0])
-    return advance
-
-
 async def test_a_key_asked_for_twice_is_handed_out_once():
     queue = WorkQueue[str]()
     for key in ("a", "b", "a"):
@@ -60,24 +45,24 @@ async def test_a_worker_that_waits_is_woken():
         pytest.param([-3], 0, id="the-past-is-now"),
     ],
 )
-async def test_a_key_comes_at_the_moment_asked_for(clock, asked, due):
+async def test_a_key_comes_at_the_moment_asked_for(pass_time, asked, due):
     queue = WorkQueue[str]()
     for seconds in asked:
         queue.add_after("a", seconds)
     if due:
-        await clock(due - 1)
+        await pass_time(due - 1)
         assert len(queue) == 0
-    await clock(1.1)
+    await pass_time(1.1)
     assert len(queue) == 1
 
 
-async def test_a_failing_key_waits_twice_as_long_each_time_up_to_a_limit(clock, monkeypatch):
+async def test_a_failing_key_waits_twice_as_long_each_time_up_to_a_limit(pass_time, monkeypatch):
     monkeypatch.setattr(workqueue.random, "uniform", lambda low, high: 1.0)
     queue = WorkQueue[str]()
     waits = []
     for _ in range(14):
         waits.append(queue.retry("a"))
-        await clock(waits[-1] + 0.1)
+        await pass_time(waits[-1] + 0.1)
         queue.done(await queue.get())
     assert waits[:4] == [0.5, 1, 2, 4]
     assert waits[-1] == workqueue.LONGEST_BACKOFF_SECONDS
@@ -97,23 +82,23 @@ async def test_success_forgets_the_failures(monkeypatch):
     assert queue.retry("a") == workqueue.FIRST_BACKOFF_SECONDS
 
 
-async def test_the_age_is_that_of_the_key_that_waits_longest(clock):
+async def test_the_age_is_that_of_the_key_that_waits_longest(pass_time):
     queue = WorkQueue[str]()
     assert queue.oldest_seconds() == 0
     queue.add("a")
-    await clock(7)
+    await pass_time(7)
     queue.add("b")
     assert 7 <= queue.oldest_seconds() < 8
     await queue.get()
     assert queue.oldest_seconds() < 1
 
 
-async def test_a_long_queue_is_no_stall_but_one_that_nobody_works_on_is(clock):
+async def test_a_long_queue_is_no_stall_but_one_that_nobody_works_on_is(pass_time):
     queue = WorkQueue[str]()
     assert queue.stalled_seconds() == 0
     for key in ("a", "b"):
         queue.add(key)
-    await clock(50)
+    await pass_time(50)
     assert queue.stalled_seconds() >= 50
     queue.done(await queue.get())
     assert queue.oldest_seconds() >= 50

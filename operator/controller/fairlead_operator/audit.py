@@ -50,7 +50,7 @@ class Audit:
             await self._check(kind)
 
     async def forever(self, period_seconds: float) -> None:
-        """Audit and resync each period, and soon after a watch listed anew."""
+        """Audit each period and soon after a watch listed anew; resync over the next period."""
         while True:
             try:
                 await asyncio.wait_for(self._intake.listed_again.wait(), period_seconds)
@@ -63,7 +63,7 @@ class Audit:
             except kube.Unavailable as error:
                 logger.warning("the cache could not be audited: %s", error)
                 continue
-            self._intake.resync()
+            self._intake.resync_within(period_seconds)
 
     async def _check(self, kind: Kind) -> None:
         held_before = self._store.versions(kind)

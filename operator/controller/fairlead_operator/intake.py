@@ -43,10 +43,18 @@ class Intake:
             self._concern(kind, manifest, Key(kind, namespace, name), changed=True)
 
     def resync(self) -> None:
-        """Queue every resource, as if each had changed."""
-        for kind in kube.PARENTS:
-            for key in self._store.keys(kind):
-                self._queue.add(key)
+        """Queue every resource now, as if each had changed."""
+        for key in self._parents():
+            self._queue.add(key)
+
+    def resync_within(self, seconds: float) -> None:
+        """Queue every resource once within that time, evenly: nothing calls for a burst."""
+        keys = self._parents()
+        for place, key in enumerate(keys):
+            self._queue.add_after(key, seconds * place / len(keys))
+
+    def _parents(self) -> list[Key]:
+        return [key for kind in kube.PARENTS for key in self._store.keys(kind)]
 
     def _concern(self, kind: Kind, manifest: Manifest, key: Key, changed: bool) -> None:
         """Queue whom a change concerns; the echo of our own status write concerns nobody."""

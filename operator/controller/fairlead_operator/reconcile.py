@@ -5,6 +5,7 @@ off and stands in its status as ReconcileError; it never stops another key. Losi
 the exception: it ends the process.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class Reconciler:
             finally:
                 self._queue.done(key)
             tally.reconciled(key.kind, outcome, clock() - begin)
+            await asyncio.sleep(0)  # a pass over a quiet resource never waits: let others in
 
     async def attempt(self, key: Key) -> Outcome:
         """Pass over a key; whatever goes wrong is named, and the key tried again later."""

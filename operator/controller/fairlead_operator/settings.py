@@ -51,7 +51,7 @@ class Settings:
     watch_namespaces: tuple[str, ...] = ()
     """Namespaces to serve; all of them where empty."""
     resync_seconds: float = 600.0
-    """Time between two audits of the cache, after which every resource is looked at again."""
+    """Time between two audits of the cache; every resource is looked at once within it."""
     workers: int = 32
     """Resources that are reconciled at the same time."""
     serving_startup_timeout_seconds: int = serving_options.Options.startup_timeout_seconds
