@@ -57,18 +57,50 @@ async def test_every_metric_in_the_table_is_on_the_page(world, tally, job):
     assert answer.headers["Content-Type"].startswith("text/plain")
 
 
-@pytest.mark.parametrize(
-    ("leads", "age", "status"),
-    [
-        pytest.param(True, 0.0, 200, id="working"),
-        pytest.param(True, STALL_SECONDS + 1, 503, id="no-work-is-done"),
-        pytest.param(False, STALL_SECONDS + 1, 200, id="waits-for-the-lead"),
-    ],
-)
-async def test_health_means_that_work_is_done(world, monkeypatch, leads, age, status):
-    monkeypatch.setattr(world.queue, "stalled_seconds", lambda: age)
-    app = telemetry.probes_app(world.queue, lambda: leads)
-    async with TestClient(TestServer(app)) as client:
-        answer = await client.get("/healthz")
-        assert answer.status == status
-        assert ("no pass has ended for 301 s" in await answer.text()) is (status == 503)
+async def test_a_standbys_queue_waits_for_nobody(world, job, pass_time):
+    leads = False
+    tally = Telemetry()
+    tally.watch(world.store, world.queue, lambda: leads)
+    await world.make(job)
+    await pass_time(7200)
+    gauges = (metrics.QUEUE_DEPTH, metrics.QUEUE_AGE_SECONDS, metrics.LEADER)
+    assert [tally.value(name) for name in gauges] == [0, 0, 0]
+    leads = True
+    assert [tally.value(name) for name in gauges] == [1, 0, 1], "elected, but no worker came yet"
+
+
+@pytest.fixture
+async def probes(world):
+    async with TestClient(TestServer(telemetry.probes_app(world.queue))) as client:
+        yield client
+
+
+async def healthy(probes):
+    answer = await probes.get("/healthz")
+    return answer.status == 200
+
+
+async def test_a_replica_is_healthy_while_it_waits_and_when_it_takes_over(
+    world, job, probes, pass_time
+):
+    for name in ("a", "b"):
+        await world.make(job | {"metadata": {"name": name, "namespace": "team"}})
+    await pass_time(7200)
+    assert await healthy(probes), "a standby works on nothing"
+    await world.queue.get()
+    assert await healthy(probes), "the first pass has only begun"
+    assert world.queue.oldest_seconds() < STALL_SECONDS
+
+
+async def test_health_ends_when_no_pass_ends_and_comes_back_with_one(world, job, probes, pass_time):
+    for name in ("a", "b"):
+        await world.make(job | {"metadata": {"name": name, "namespace": "team"}})
+    key = await world.queue.get()
+    await pass_time(STALL_SECONDS / 2)
+    assert await healthy(probes)
+    await pass_time(STALL_SECONDS / 2)
+    answer = await probes.get("/healthz")
+    assert answer.status == 503
+    assert "1 keys wait and no pass has ended for 300 s" in await answer.text()
+    world.queue.done(key)
+    assert await healthy(probes)

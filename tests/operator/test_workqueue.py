@@ -82,8 +82,17 @@ async def test_success_forgets_the_failures(monkeypatch):
     assert queue.retry("a") == workqueue.FIRST_BACKOFF_SECONDS
 
 
-async def test_the_age_is_that_of_the_key_that_waits_longest(pass_time):
+@pytest.fixture
+async def manned():
+    """A queue that a worker has come to."""
     queue = WorkQueue[str]()
+    queue.add("first")
+    queue.done(await queue.get())
+    return queue
+
+
+async def test_the_age_is_that_of_the_key_that_waits_longest(manned, pass_time):
+    queue = manned
     assert queue.oldest_seconds() == 0
     queue.add("a")
     await pass_time(7)
@@ -93,8 +102,20 @@ async def test_the_age_is_that_of_the_key_that_waits_longest(pass_time):
     assert queue.oldest_seconds() < 1
 
 
-async def test_a_long_queue_is_no_stall_but_one_that_nobody_works_on_is(pass_time):
+async def test_time_before_the_first_worker_came_is_no_waiting(pass_time):
     queue = WorkQueue[str]()
+    for key in ("a", "b"):
+        queue.add(key)
+    await pass_time(50)
+    assert (queue.oldest_seconds(), queue.stalled_seconds()) == (0, 0)
+    await queue.get()
+    await pass_time(7)
+    assert 7 <= queue.oldest_seconds() < 8
+    assert 7 <= queue.stalled_seconds() < 8
+
+
+async def test_a_long_queue_is_no_stall_but_one_that_nobody_works_on_is(manned, pass_time):
+    queue = manned
     assert queue.stalled_seconds() == 0
     for key in ("a", "b"):
         queue.add(key)

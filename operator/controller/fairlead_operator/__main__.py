@@ -107,11 +107,7 @@ class Operator:
         settings = self.settings
         pages: list[tuple[web.Application, int, dict[str, Any]]] = [
             (telemetry.metrics_app(self.tally), settings.metrics_port, {}),
-            (
-                telemetry.probes_app(self.queue, lambda: self.leader.leads),
-                settings.probes_port,
-                {},
-            ),
+            (telemetry.probes_app(self.queue), settings.probes_port, {}),
         ]
         authority = ""
         if settings.progress_url:

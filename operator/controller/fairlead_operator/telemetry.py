@@ -108,10 +108,12 @@ class _Parts(Collector):
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Read the parts."""
-        yield _gauge(metrics.QUEUE_DEPTH, "Keys that wait for a worker.", len(self._queue))
+        leads = self._leads()
+        depth = len(self._queue) if leads else 0  # a standby's keys wait for no worker
+        yield _gauge(metrics.QUEUE_DEPTH, "Keys that wait for a worker.", depth)
         age = self._queue.oldest_seconds()
         yield _gauge(metrics.QUEUE_AGE_SECONDS, "Age of the key that waits longest.", age)
-        yield _gauge(metrics.LEADER, "Whether this replica reconciles.", float(self._leads()))
+        yield _gauge(metrics.LEADER, "Whether this replica reconciles.", float(leads))
         jobs = GaugeMetricFamily(
             metrics.JOBS, "FineTuneJobs by phase.", labels=[metrics.LABEL_PHASE]
         )
@@ -140,12 +142,12 @@ def metrics_app(telemetry: Telemetry) -> web.Application:
     return app
 
 
-def probes_app(queue: WorkQueue[Key], leads: Callable[[], bool]) -> web.Application:
+def probes_app(queue: WorkQueue[Key]) -> web.Application:
     """Serves ``/healthz``: 200 while work is done, 503 with the reason otherwise."""
 
     async def answer(_request: web.Request) -> web.Response:
         stalled = queue.stalled_seconds()
-        if leads() and stalled > STALL_SECONDS:
+        if stalled > STALL_SECONDS:
             text = f"{len(queue)} keys wait and no pass has ended for {stalled:.0f} s"
             return web.Response(status=503, text=text)
         return web.Response(text="ok")

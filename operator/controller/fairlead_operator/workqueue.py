@@ -2,7 +2,8 @@
 
 No I/O. A key added while it is being worked on is handed out again after that; a key that
 failed waits twice as long each time; a key can be asked for at a moment. Time is the event
-loop's, so tests drive it.
+loop's, so tests drive it. A standby replica's queue fills and has no workers: time counts as
+waiting only from the first worker on.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ class WorkQueue(Generic[KeyT]):
         self._timers: dict[KeyT, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
         self._done_at = float("-inf")
+        self._manned_at = float("inf")  # when the first worker came
 
     def add(self, key: KeyT) -> None:
         """Ask for a reconcile of the key now."""
@@ -62,6 +64,7 @@ class WorkQueue(Generic[KeyT]):
 
     async def get(self) -> KeyT:
         """The next key; it is handed to nobody else until ``done``."""
+        self._manned_at = min(self._manned_at, asyncio.get_running_loop().time())
         while not self._ready:
             self._wake.clear()
             await self._wake.wait()
@@ -83,17 +86,16 @@ class WorkQueue(Generic[KeyT]):
         return len(self._since)
 
     def oldest_seconds(self) -> float:
-        """How long the key that waits longest has waited."""
-        if not self._since:
-            return 0.0
-        return asyncio.get_running_loop().time() - min(self._since.values())
+        """How long the key that waits longest has waited for a worker."""
+        return self._seconds_since(min(self._since.values(), default=float("inf")))
 
     def stalled_seconds(self) -> float:
         """How long keys have waited with no pass coming to an end; a long queue is no stall."""
-        if not self._since:
-            return 0.0
-        now = asyncio.get_running_loop().time()
-        return now - max(self._done_at, min(self._since.values()))
+        return min(self.oldest_seconds(), self._seconds_since(self._done_at))
+
+    def _seconds_since(self, moment: float) -> float:
+        """Seconds that have passed; those before the first worker came don't count."""
+        return max(0.0, asyncio.get_running_loop().time() - max(moment, self._manned_at))
 
     def _due(self, key: KeyT) -> None:
         del self._timers[key]
