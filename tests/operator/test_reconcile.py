@@ -1,9 +1,11 @@
 """Observe, plan, apply: what happens when each of them goes well, late or wrong."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
+from fairlead_api import conditions
 from fairlead_api.base import Condition
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_operator import kube
@@ -141,6 +143,56 @@ async def test_a_failure_that_lasts_is_written_once(world, job, later):
         world.now = later(60 * minute)
         assert await world.reconciler.attempt(key) is Outcome.FAILED
     assert world.cluster.writes() == [("apply", "FineTuneJob", "tune")]
+
+
+@pytest.mark.parametrize(
+    "verb", [pytest.param("create", id="a-child"), pytest.param("apply", id="a-route")]
+)
+async def test_a_refusal_of_an_act_that_lasts_is_written_once(world, job, child, later, verb):
+    key = await world.make(job)
+    act = CreateOnce if verb == "create" else Apply
+    world.plan = lambda job, *_: Plan(status={"phase": "Making"}, acts=(act(child(job)),))
+    quota = kube.Forbidden("exceeded quota", 403)
+    world.cluster.faults.append(Fault(verb, kube.CONFIG_MAP, quota, times=6))
+    told = []
+    world.cluster.listen(lambda kind, _type, live: told.append(conditions_of(live)))
+    await world.queue.get()
+    for minute in range(6):
+        world.now = later(60 * minute)
+        assert await world.reconciler.attempt(key) is Outcome.FAILED
+    assert [list(found) for found in told] == [[], ["ReconcileError"]], "the error came and went"
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+    assert "ReconcileError" not in conditions_of(await world.live(key))
+    world.cluster.calls.clear()
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+    assert ("apply", "FineTuneJob", "tune") not in world.cluster.writes()
+
+
+async def test_an_error_stands_while_the_status_goes_on(world, job):
+    key = await world.make(job)
+    quota = kube.Forbidden("exceeded quota", 403)
+    world.cluster.faults.append(Fault("create", kube.CONFIG_MAP, quota, times=2))
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.FAILED
+    admitted = conditions.condition("Admitted", True, "Rendered", now=world.now, generation=1)
+    well = world.plan
+    world.plan = lambda *given: dataclasses.replace(
+        well(*given), status={"phase": "Next", "conditions": [admitted.as_object()]}
+    )
+    assert await world.reconciler.attempt(key) is Outcome.FAILED
+    live = await world.live(key)
+    assert live["status"]["phase"] == "Next"
+    assert list(conditions_of(live)) == ["Admitted", "ReconcileError"]
+
+
+async def test_a_plan_without_a_status_ends_an_error_too(world, job):
+    key = await world.make(job)
+    world.plan = broken
+    await world.queue.get()
+    assert await world.reconciler.attempt(key) is Outcome.FAILED
+    world.plan = lambda *_: Plan()
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+    assert "ReconcileError" not in conditions_of(await world.live(key))
 
 
 async def test_a_foreign_child_is_named_in_the_status(world, job, child):

@@ -110,7 +110,10 @@ class Reconciler:
         return outcome
 
     async def reconcile(self, key: Key) -> Outcome:
-        """Observe, plan, and make the plan true: status first, then its acts in order."""
+        """Observe, plan, and make the plan true: status first, then its acts in order.
+
+        An earlier ReconcileError stands until the acts are done: only then it is over.
+        """
         manifest = self._store.get(key.kind, key.namespace, key.name)
         if manifest is None or kube.metadata(manifest).get("deletionTimestamp"):
             return Outcome.GONE
@@ -119,22 +122,26 @@ class Reconciler:
         observed = await self._observer.observe(key, resource)
         now = self._now()
         plan = planner.plan(resource, observed, now)
+        error = _error_of(manifest)
         if plan.status is not None:
-            await self._write_status(key.kind, manifest, _without_error(plan.status))
+            status = _with_error(plan.status, error)
+            manifest = await self._write_status(key.kind, manifest, status)
         for step in plan.acts:
             await act.carry_out(step, resource.metadata.uid, self._cluster, self._store)
+        if error:
+            await self._write_status(key.kind, manifest, _with_error(_own_status(manifest), []))
         if plan.requeue_at is not None:
             self._queue.add_after(key, (plan.requeue_at - now).total_seconds())
         return Outcome.DONE
 
-    async def _write_status(self, kind: Kind, manifest: Manifest, status: Manifest) -> None:
-        """Apply the whole status that is ours, if it differs from what stands.
+    async def _write_status(self, kind: Kind, manifest: Manifest, status: Manifest) -> Manifest:
+        """Apply the whole status that is ours, if it differs; returns the object as it stands.
 
         The resourceVersion makes a decision on a stale observation a Conflict, so the monotone
         facts (attempt numbers, pins) never go back.
         """
         if _own_status(manifest) == status:
-            return
+            return manifest
         head = kube.metadata(manifest)
         body = {
             "apiVersion": kind.api_version,
@@ -144,7 +151,9 @@ class Reconciler:
             },
             STATUS: status,
         }
-        self._store.put(kind, await self._cluster.apply(body, subresource=STATUS))
+        written = await self._cluster.apply(body, subresource=STATUS)
+        self._store.put(kind, written)
+        return written
 
     async def _read_again(self, key: Key) -> Outcome:
         """Renew the cache after a conflict: the resource, and its children if that was not it."""
@@ -219,11 +228,18 @@ def _own_status(manifest: Manifest) -> Manifest:
     return {field: value for field, value in status.items() if field != PROGRESS}
 
 
-def _without_error(status: Manifest) -> Manifest:
-    """A plan that was made is the end of an earlier ReconcileError."""
-    kept = [c for c in status.get("conditions") or [] if c["type"] != RECONCILE_ERROR]
+def _error_of(manifest: Manifest) -> list[Manifest]:
+    """The ReconcileError that stands in a status, as a list of one or none."""
+    return [
+        c for c in _own_status(manifest).get("conditions") or [] if c["type"] == RECONCILE_ERROR
+    ]
+
+
+def _with_error(status: Manifest, error: list[Manifest]) -> Manifest:
+    """Our part of a status, with this ReconcileError or none at the end of its conditions."""
+    others = [c for c in status.get("conditions") or [] if c["type"] != RECONCILE_ERROR]
     own = {field: value for field, value in status.items() if field != PROGRESS}
-    return own | {"conditions": kept}
+    return own | {"conditions": others + error}
 
 
 def _readable(raw: list[Manifest]) -> list[Condition]:
