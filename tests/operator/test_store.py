@@ -151,4 +151,35 @@ def test_the_bulk_that_nobody_reads_is_left_out(kind, manifest, kept):
 def test_every_resource_can_be_listed_by_kind(store):
     store.put(kube.MODELSERVICE, service("tune"))
     assert [str(key) for key in store.keys(kube.MODELSERVICE)] == ["ModelService team/s"]
-    assert [found["kind"] for found in store.objects(kube.MODELSERVICE)] == ["ModelService"]
+
+
+@pytest.mark.parametrize(
+    ("events", "phases"),
+    [
+        pytest.param([pod()], {"": 1}, id="none-yet"),
+        pytest.param(
+            [pod("a", status={"phase": "Running"}), pod("b", status={"phase": "Running"})],
+            {"Running": 2},
+            id="two-alike",
+        ),
+        pytest.param(
+            [pod(status={"phase": "Running"}), pod(version=2, status={"phase": "Failed"})],
+            {"Failed": 1},
+            id="it-moves-on",
+        ),
+        pytest.param(
+            [pod(version=2, status={"phase": "Failed"}), pod(status={"phase": "Running"})],
+            {"Failed": 1},
+            id="an-older-event",
+        ),
+        pytest.param([pod(status={"phase": "Running"}), None], {}, id="it-goes"),
+    ],
+)
+def test_phases_are_counted_as_objects_come_and_go(store, events, phases):
+    for event in events:
+        if event is None:
+            store.drop(kube.POD, "team", "p", "u")
+        else:
+            store.put(kube.POD, event)
+    assert store.phases(kube.POD) == phases
+    assert store.phases(kube.JOB) == {}

@@ -4,7 +4,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from fairlead_api import metrics
-from fairlead_operator import kube, telemetry
+from fairlead_operator import kube, store, telemetry
 from fairlead_operator.telemetry import STALL_SECONDS, Telemetry
 
 
@@ -37,6 +37,12 @@ async def test_jobs_are_counted_by_phase(world, tally, job):
         if phase:
             world.cluster.edit(await world.live(key), status={"phase": phase})
     assert tally.value(metrics.JOBS, phase="Training") == 2
+    assert tally.value(metrics.JOBS, phase="New") == 1
+
+
+async def test_a_scrape_reads_no_object(world, tally, job, monkeypatch):
+    await world.make(job)
+    monkeypatch.setattr(store, "_decoded", lambda _: pytest.fail("a scrape decoded an object"))
     assert tally.value(metrics.JOBS, phase="New") == 1
 
 

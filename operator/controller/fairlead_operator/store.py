@@ -7,7 +7,7 @@ held is passed over: a reconcile always sees at least what it wrote.
 """
 
 import json
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,6 +39,7 @@ class _Entry:
     name: str
     uid: str
     version: int
+    phase: str
     content: bytes
 
 
@@ -50,6 +51,7 @@ class Store:
         self._children: dict[Key, set[tuple[Kind, str]]] = defaultdict(set)
         self._services_of: dict[Key, set[Key]] = defaultdict(set)
         self._reference: dict[Key, Key] = {}
+        self._phases: dict[Kind, Counter[str]] = defaultdict(Counter)
         self._gone: OrderedDict[tuple[Kind, str, str], int] = OrderedDict()
 
     def put(self, kind: Kind, manifest: Manifest) -> bool:
@@ -64,7 +66,8 @@ class Store:
         if held is not None:
             self._unlink(kind, held)
         content = json.dumps(slim(kind, manifest), separators=(",", ":")).encode()
-        entry = _Entry(*place, head.get("uid", ""), version, content)
+        phase = (manifest.get("status") or {}).get("phase") or ""
+        entry = _Entry(*place, head.get("uid", ""), version, phase, content)
         self._entries[kind][place] = entry
         self._link(kind, manifest, entry)
         return True
@@ -113,11 +116,12 @@ class Store:
         held = self._entries[kind].values()
         return {(entry.namespace, entry.name, entry.uid): entry.version for entry in held}
 
-    def objects(self, kind: Kind) -> Iterator[Manifest]:
-        """Copies of every object of a kind, one at a time."""
-        return (_decoded(entry) for entry in tuple(self._entries[kind].values()))
+    def phases(self, kind: Kind) -> dict[str, int]:
+        """How many objects of a kind are in each phase; the empty one is that of no phase yet."""
+        return dict(+self._phases[kind])
 
     def _link(self, kind: Kind, manifest: Manifest, entry: _Entry) -> None:
+        self._phases[kind][entry.phase] += 1
         parent = parent_of(manifest)
         if kind.child and parent:
             self._children[parent].add((kind, entry.name))
@@ -128,6 +132,7 @@ class Store:
             self._services_of[self._reference[service]].add(service)
 
     def _unlink(self, kind: Kind, entry: _Entry) -> None:
+        self._phases[kind][entry.phase] -= 1
         parent = parent_of(_decoded(entry))
         if kind.child and parent:
             _discard(self._children, parent, (kind, entry.name))

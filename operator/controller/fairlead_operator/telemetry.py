@@ -3,7 +3,6 @@
 Counts and answers; decides nothing. Every metric's name stands in ``fairlead_api.metrics``.
 """
 
-from collections import Counter as Count
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -117,12 +116,8 @@ class _Parts(Collector):
         jobs = GaugeMetricFamily(
             metrics.JOBS, "FineTuneJobs by phase.", labels=[metrics.LABEL_PHASE]
         )
-        phases = Count(
-            (job.get("status") or {}).get("phase") or "New"
-            for job in self._store.objects(kube.FINETUNEJOB)
-        )
-        for phase, count in sorted(phases.items()):
-            jobs.add_metric([phase], count)
+        for phase, count in sorted(self._store.phases(kube.FINETUNEJOB).items()):
+            jobs.add_metric([phase or "New"], count)
         yield jobs
 
 
