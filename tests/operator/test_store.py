@@ -1,11 +1,16 @@
 """The cache never goes back, never resurrects, and keeps no more than what is read."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from fairlead_api import names
+from fairlead_api import conditions, names
+from fairlead_api.finetunejob import FineTuneJob, FineTuneJobSpec
 from fairlead_operator import kube
+from fairlead_operator.finetune.options import Options
+from fairlead_operator.finetune.plan import plan
+from fairlead_operator.plan import Observed
 from fairlead_operator.store import Key, Store, slim
 
 JOB = Key(kube.FINETUNEJOB, "team", "tune")
@@ -146,6 +151,45 @@ def test_the_bulk_that_nobody_reads_is_left_out(kind, manifest, kept):
     before = json.dumps(manifest)
     assert slim(kind, manifest) == kept
     assert json.dumps(manifest) == before, "the caller's object was changed"
+
+
+@pytest.mark.parametrize(
+    ("condition", "status", "kept"),
+    [
+        pytest.param("Complete", "True", False, id="complete"),
+        pytest.param("Failed", "True", False, id="failed"),
+        pytest.param("Complete", "False", True, id="not-complete"),
+        pytest.param("Trained", "True", True, id="only-trained"),
+        pytest.param(None, None, True, id="new"),
+    ],
+)
+def test_inline_rows_are_kept_while_a_run_file_may_need_them(store, job, condition, status, kept):
+    rows = [{"name": "big", "inline": "{}\n" * 40_000}, {"name": "small", "uri": "pvc://a/b"}]
+    job["metadata"] |= {"uid": "u", "resourceVersion": "1"}
+    job["spec"]["datasets"] = rows
+    if condition:
+        job["status"] = {"conditions": [{"type": condition, "status": status}]}
+    store.put(kube.FINETUNEJOB, job)
+    held = store.get(kube.FINETUNEJOB, "team", "tune")
+    assert (held["spec"]["datasets"] == rows) is kept
+    assert FineTuneJobSpec.model_validate(held["spec"]).datasets[1].uri == "pvc://a/b"
+    size = len(store._entries[kube.FINETUNEJOB]["team", "tune"].content)
+    assert (size > 100_000) is kept
+
+
+@pytest.mark.parametrize("end", ["Complete", "Failed"])
+def test_the_plan_of_an_ended_job_needs_no_inline_rows(job, end):
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    ended = conditions.condition(end, True, "Succeeded", now=now, generation=1)
+    job["metadata"] |= {"uid": "u", "generation": 1}
+    job["spec"]["datasets"] = [{"name": "rows", "inline": "{}" * 1000}]
+    job["status"] = {"conditions": [ended.as_object()]}
+    whole, slimmed = FineTuneJob.read(job), FineTuneJob.read(slim(kube.FINETUNEJOB, job))
+    assert whole != slimmed
+    options = Options(trainer_image="t")
+    made = plan(whole, Observed(), now, options)
+    assert made == plan(slimmed, Observed(), now, options)
+    assert made.acts == ()
 
 
 def test_every_resource_can_be_listed_by_kind(store):

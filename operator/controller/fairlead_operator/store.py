@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fairlead_api import names
+from fairlead_api.conditions import FineTuneJobCondition
 from fairlead_operator import kube
 from fairlead_operator.kube import Kind
 from fairlead_operator.plan import Manifest
@@ -174,6 +175,8 @@ def slim(kind: Kind, manifest: Manifest) -> Manifest:
     kept["metadata"] = head
     if "spec" in kept and kind in _SPEC:
         kept["spec"] = _SPEC[kind](kept["spec"])
+    if kind == kube.FINETUNEJOB and _has_ended(kept):
+        kept["spec"] = _without_rows(kept["spec"])
     return kept
 
 
@@ -181,6 +184,24 @@ _SPEC: Final[dict[Kind, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     kube.JOB: lambda spec: _without(spec, ("template",)),
     kube.POD: lambda spec: {key: spec[key] for key in ("nodeName",) if key in spec},
 }
+
+
+def _has_ended(job: Manifest) -> bool:
+    """Whether a FineTuneJob's run file, which holds its rows, will never be written again."""
+    found = (job.get("status") or {}).get("conditions") or []
+    return any(c["type"] in _ENDS and c["status"] == "True" for c in found)
+
+
+_ENDS: Final = (FineTuneJobCondition.COMPLETE, FineTuneJobCondition.FAILED)
+
+
+def _without_rows(spec: dict[str, Any]) -> dict[str, Any]:
+    """A FineTuneJob's spec whose inline rows, up to half a megabyte, made room for a word."""
+    datasets = [
+        dataset | {"inline": "left out"} if "inline" in dataset else dataset
+        for dataset in spec["datasets"]
+    ]
+    return spec | {"datasets": datasets}
 
 
 def _without(mapping: dict[str, Any], left_out: Iterable[str]) -> dict[str, Any]:
