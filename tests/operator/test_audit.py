@@ -58,6 +58,36 @@ async def test_a_watch_that_is_only_slow_is_waited_for(world, job):
     await asyncio.wait_for(running, 30)
 
 
+async def test_a_watch_that_still_tells_is_waited_for_however_long_it_takes(world, job, pass_time):
+    audit = Audit(world.cluster, world.store, world.intake, grace_seconds=60)
+    world.cluster.deafen()
+    for number in range(5):
+        await world.make(job | {"metadata": {"name": f"tune-{number}", "namespace": "team"}})
+    running = asyncio.create_task(audit.run())
+    for live in world.cluster.all(kube.FINETUNEJOB):
+        await pass_time(50)
+        assert not running.done()
+        world.intake.event(kube.FINETUNEJOB, None, live)
+        await pass_time(5)
+    await asyncio.wait_for(running, 30)
+
+
+async def test_a_watch_that_stops_halfway_ends_the_process(world, job, pass_time):
+    audit = Audit(world.cluster, world.store, world.intake, grace_seconds=60)
+    world.cluster.deafen()
+    for number in range(5):
+        await world.make(job | {"metadata": {"name": f"tune-{number}", "namespace": "team"}})
+    running = asyncio.create_task(audit.run())
+    await pass_time(50)
+    world.intake.event(kube.FINETUNEJOB, None, world.cluster.all(kube.FINETUNEJOB)[0])
+    await pass_time(50)
+    assert not running.done()
+    await pass_time(50)
+    await pass_time(5)
+    with pytest.raises(WatchDead, match="team/tune-1 .* nor of others within 60 s"):
+        await asyncio.wait_for(running, 30)
+
+
 async def test_an_object_that_went_while_it_was_waited_for_is_no_reason_to_leave(world, audit, job):
     world.cluster.deafen()
     key = await world.make(job)

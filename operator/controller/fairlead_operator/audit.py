@@ -81,11 +81,17 @@ class Audit:
         await self._wait_for(kind, listed)
 
     async def _wait_for(self, kind: Kind, listed: dict[Place, int]) -> None:
-        """Return once the watch has told of everything that was listed."""
+        """Return once the watch has told of everything that was listed.
+
+        A watch that is late gets more time for as long as it tells something: at a cold start it
+        lists tens of thousands of objects.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._grace_seconds
+        fewest, deadline = len(listed) + 1, 0.0
         while missing := self._missing(kind, listed):
-            if loop.time() > deadline:
+            if len(missing) < fewest:
+                fewest, deadline = len(missing), loop.time() + self._grace_seconds
+            elif loop.time() > deadline:
                 for place in missing:
                     await self._insist(kind, place, listed[place])
                 return
@@ -109,5 +115,6 @@ class Audit:
         if kube.metadata(live).get("uid") == uid:
             raise WatchDead(
                 f"no watch told of {kind.kind} {namespace}/{name} at resourceVersion {version}"
-                f" within {self._grace_seconds:.0f} s; leaving, so that a restart lists anew"
+                f" nor of others within {self._grace_seconds:.0f} s;"
+                " leaving, so that a restart lists anew"
             )
