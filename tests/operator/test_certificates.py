@@ -7,8 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 
+from fairlead_api import names
 from fairlead_operator import certificates, kube
-from fairlead_operator.certificates import CERTIFICATE_LIFE, RENEW_BEFORE
+from fairlead_operator.__main__ import planners
+from fairlead_operator.certificates import CERTIFICATE_LIFE, RENEW_BEFORE, Keeper
+from fairlead_operator.plan import Observed
+from fairlead_operator.settings import Settings
 from fairlead_operator.testing import Fault, MemoryCluster
 
 HOST = "fairlead-operator.fairlead-system.svc"
@@ -110,20 +114,52 @@ async def test_two_that_renew_at_once_end_with_one_certificate(cluster):
     assert certificates.read(live) == bundle
 
 
-async def test_a_renewed_certificate_is_served_without_a_restart(cluster, monkeypatch):
+@pytest.fixture
+async def keeper(cluster, monkeypatch):
+    """A keeper that looks at each turn of the loop."""
     monkeypatch.setattr(certificates, "CHECK_SECONDS", 0)
+    made = Keeper(cluster, "system", "tls", HOST)
+    keeping = asyncio.create_task(made.keep())
+    yield made
+    keeping.cancel()
+
+
+async def until(true):
+    async with asyncio.timeout(30):
+        while not true():
+            await asyncio.sleep(0)
+
+
+async def test_a_renewed_certificate_is_served_without_a_restart(cluster, keeper, monkeypatch):
     loaded = []
     monkeypatch.setattr(certificates, "load", lambda _, bundle: loaded.append(bundle.certificate))
-    keeping = asyncio.create_task(certificates.keep(cluster, "system", "tls", HOST, None))
-    async with asyncio.timeout(30):
-        while not loaded:
-            await asyncio.sleep(0)
-        (live,) = cluster.all(kube.SECRET)
-        newer = certificates.make(HOST, NOW, certificates.read(live))
-        cluster.edit(live, data=newer.as_data())
-        while loaded[-1] != newer.certificate:
-            await asyncio.sleep(0)
-    keeping.cancel()
+    await until(lambda: loaded)
+    (live,) = cluster.all(kube.SECRET)
+    newer = certificates.make(HOST, NOW, certificates.read(live))
+    cluster.edit(live, data=newer.as_data())
+    await until(lambda: loaded[-1] == newer.certificate)
+
+
+async def test_jobs_that_begin_after_the_ca_was_lost_are_told_the_new_one(cluster, keeper, job):
+    settings = Settings(
+        trainer_image="t", server_image="s", namespace="system", progress_url=f"https://{HOST}:1"
+    )
+    planner = planners(settings, lambda: keeper.authority)[kube.FINETUNEJOB]
+    job["metadata"] |= {"uid": "u", "generation": 1}
+    claims = dict.fromkeys(("models", "data", "work"), {"spec": {"accessModes": ["ReadWriteMany"]}})
+
+    def told():
+        plan = planner.plan(planner.read(job), Observed(claims=claims), NOW)
+        (run,) = [act.manifest for act in plan.acts if act.manifest["kind"] == "ConfigMap"]
+        return run["data"][names.CA_KEY]
+
+    await until(lambda: keeper.authority)
+    (first,) = cluster.all(kube.SECRET)
+    assert told() == certificates.read(first).ca.decode()
+    await cluster.delete(kube.SECRET, "system", "tls", first["metadata"]["uid"])
+    await until(lambda: keeper.authority != certificates.read(first).ca.decode())
+    (second,) = cluster.all(kube.SECRET)
+    assert told() == certificates.read(second).ca.decode()
 
 
 def test_the_certificate_serves_and_the_ca_signs_only():

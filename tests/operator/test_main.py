@@ -66,7 +66,7 @@ async def test_a_part_that_ends_well_ends_the_others_too():
 
 def test_every_resource_has_a_planner():
     settings = Settings(trainer_image="t", server_image="s", namespace="n")
-    assert set(process.planners(settings, "")) == set(kube.PARENTS)
+    assert set(process.planners(settings, lambda: "")) == set(kube.PARENTS)
 
 
 @pytest.mark.parametrize(

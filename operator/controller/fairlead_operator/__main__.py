@@ -7,10 +7,9 @@ process, for a restart is the way out of a dead watch, a lost lease or a stalled
 import asyncio
 import logging
 import os
-import ssl
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -58,26 +57,28 @@ class Operator:
         self.audit = Audit(api, self.store, self.intake, settings.watch_namespaces)
         self.observer = Observer(api, self.store, time.monotonic, settings.default_gateway)
         self.writer = progress.Writer(api, self.store, tally)
-        self.tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.certificate = certificates.Keeper(
+            api, settings.namespace, settings.certificate_secret, settings.progress_host
+        )
         tally.watch(self.store, self.queue, lambda: self.leader.leads)
 
     async def run(self) -> None:
         """Run every part until the first one ends."""
         await self._wait_for_crds()
         async with AsyncExitStack() as stack:
-            authority = await self._serve(stack)
+            await self._serve(stack)
             parts: list[Coroutine[Any, Any, None]] = [
                 handlers.run(self.intake, self.settings.watch_namespaces),
                 self.leader.hold(),
-                self._lead(authority),
+                self._lead(),
                 self.writer.forever(),
                 Watchdog().beat(),
             ]
-            if authority:
-                parts.append(certificates.keep(self.api, *self._certificate(), self.tls))
+            if self.settings.progress_url:
+                parts.append(self.certificate.keep())
             await _until_first([asyncio.create_task(part) for part in parts])
 
-    async def _lead(self, authority: str) -> None:
+    async def _lead(self) -> None:
         """Once elected: level the cache, then reconcile."""
         await self.leader.elected.wait()
         await self.audit.run()
@@ -87,7 +88,7 @@ class Operator:
             self.store,
             self.queue,
             self.observer,
-            planners(self.settings, authority),
+            planners(self.settings, lambda: self.certificate.authority),
             lambda: datetime.now(UTC),
         )
         async with asyncio.TaskGroup() as group:
@@ -96,8 +97,8 @@ class Operator:
             group.create_task(self.audit.forever(self.settings.resync_seconds))
             group.create_task(self.observer.notice_gateway_api(self.intake.resync))
 
-    async def _serve(self, stack: AsyncExitStack) -> str:
-        """Open the ports; returns the progress endpoint's trust anchor, empty without one."""
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        """Open the ports; that of the progress endpoint only where it has an address."""
 
         async def leave() -> None:
             await self.writer.flush()
@@ -109,21 +110,13 @@ class Operator:
             (telemetry.metrics_app(self.tally), settings.metrics_port, {}),
             (telemetry.probes_app(self.queue), settings.probes_port, {}),
         ]
-        authority = ""
         if settings.progress_url:
-            bundle = await certificates.ensure(self.api, *self._certificate())
-            certificates.load(self.tls, bundle)
-            authority = bundle.ca.decode()
+            await self.certificate.renew()
             page = progress.app(Doorkeeper(self.api, self.store), self.writer, self.tally)
-            pages.append((page, settings.progress_port, {"ssl_context": self.tls}))
+            pages.append((page, settings.progress_port, {"ssl_context": self.certificate.context}))
         for app, port, options in pages:
             runner = await telemetry.serve(app, port, **options)
             stack.push_async_callback(runner.cleanup)
-        return authority
-
-    def _certificate(self) -> tuple[str, str, str]:
-        settings = self.settings
-        return settings.namespace, settings.certificate_secret, settings.progress_host
 
     async def _wait_for_crds(self) -> None:
         """Kopf watches only what is served when it starts; our own CRDs come with the chart."""
@@ -133,11 +126,15 @@ class Operator:
                 await asyncio.sleep(CRD_POLL_SECONDS)
 
 
-def planners(settings: Settings, authority: str) -> dict[kube.Kind, Planner]:
-    """The rules of each kind of resource, with the administrator's options."""
-    training, inference = settings.finetune(authority), settings.serving()
+def planners(settings: Settings, authority: Callable[[], str]) -> dict[kube.Kind, Planner]:
+    """The rules of each kind of resource, with the administrator's options.
+
+    ``authority`` gives the progress endpoint's CA as of now: it may be followed by another.
+    """
+    inference = settings.serving()
 
     def plan_job(resource: Resource, observed: Observed, now: datetime) -> Plan:
+        training = settings.finetune(authority())
         return finetune.plan(cast(FineTuneJob, resource), observed, now, training)
 
     def plan_service(resource: Resource, observed: Observed, now: datetime) -> Plan:

@@ -112,13 +112,27 @@ async def ensure(cluster: Cluster, namespace: str, name: str, host: str) -> Bund
         return bundle
 
 
-async def keep(
-    cluster: Cluster, namespace: str, name: str, host: str, context: ssl.SSLContext
-) -> None:
-    """Renew in time, for ever; new connections get the newest certificate."""
-    while True:
-        load(context, await ensure(cluster, namespace, name, host))
-        await asyncio.sleep(CHECK_SECONDS)
+class Keeper:
+    """What this replica serves the progress endpoint with now."""
+
+    def __init__(self, cluster: Cluster, namespace: str, name: str, host: str) -> None:
+        self._cluster, self._place = cluster, (namespace, name, host)
+        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        """New connections get the newest certificate."""
+        self.authority = ""
+        """The CA that signed it, PEM: what jobs that begin now are told to trust."""
+
+    async def renew(self) -> None:
+        """Serve with what the Secret holds, which is made or renewed where needed."""
+        bundle = await ensure(self._cluster, *self._place)
+        load(self.context, bundle)
+        self.authority = bundle.ca.decode()
+
+    async def keep(self) -> None:
+        """Renew in time, for ever."""
+        while True:
+            await self.renew()
+            await asyncio.sleep(CHECK_SECONDS)
 
 
 def load(context: ssl.SSLContext, bundle: Bundle) -> None:
