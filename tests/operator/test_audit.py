@@ -6,6 +6,7 @@ import pytest
 
 from fairlead_operator import kube
 from fairlead_operator.audit import Audit, WatchDead
+from fairlead_operator.testing import Fault
 
 
 @pytest.fixture
@@ -126,3 +127,42 @@ async def test_a_listing_anew_brings_the_audit_forward_and_queues_everything(wor
     assert await asyncio.wait_for(world.queue.get(), 30) == key
     running.cancel()
     assert not world.intake.listed_again.is_set()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(kube.Unavailable("busy", 503), id="unavailable"),
+        pytest.param(kube.Unauthorized("the token was rotated", 401), id="unauthorized"),
+        pytest.param(kube.Forbidden("the webhook is down", 403), id="forbidden"),
+        pytest.param(kube.NotFound("the CRD is being replaced", 404), id="not-found"),
+        pytest.param(kube.Expired("the token is too old", 410), id="expired"),
+    ],
+)
+async def test_an_audit_that_was_refused_is_made_again(world, audit, job, error):
+    key = await world.make(job)
+    await world.drain()
+    world.cluster.faults.append(Fault("list", kube.FINETUNEJOB, error))
+    running = asyncio.create_task(audit.forever(period_seconds=0.01))
+    assert await asyncio.wait_for(world.queue.get(), 30) == key
+    assert world.cluster.faults[0].times == 0
+    running.cancel()
+
+
+async def test_a_dead_watch_ends_the_audit_for_good(world, audit, job):
+    world.cluster.deafen()
+    await world.make(job)
+    with pytest.raises(WatchDead):
+        await asyncio.wait_for(audit.forever(period_seconds=0.01), 30)
+
+
+async def test_an_optional_kind_that_goes_after_it_was_asked_for_is_passed_over(world, audit):
+    gone = kube.NotFound("the server has no httproutes", 404)
+    world.cluster.faults.append(Fault("list", kube.HTTP_ROUTE, gone))
+    await audit.run()
+
+
+async def test_a_kind_of_ours_that_is_gone_ends_the_first_audit(world, audit):
+    world.cluster.absent.add(kube.FINETUNEJOB)
+    with pytest.raises(kube.NotFound):
+        await audit.run()

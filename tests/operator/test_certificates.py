@@ -140,6 +140,26 @@ async def test_a_renewed_certificate_is_served_without_a_restart(cluster, keeper
     await until(lambda: loaded[-1] == newer.certificate)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(kube.Unavailable("busy", 503), id="unavailable"),
+        pytest.param(kube.Unauthorized("the token was rotated", 401), id="unauthorized"),
+    ],
+)
+async def test_an_api_error_only_delays_the_renewal(cluster, keeper, pass_time, caplog, error):
+    await until(lambda: keeper.authority)
+    old = keeper.authority
+    (live,) = cluster.all(kube.SECRET)
+    await cluster.delete(kube.SECRET, "system", "tls", live["metadata"]["uid"])
+    cluster.faults.append(Fault("get", kube.SECRET, error))
+    await until(lambda: cluster.faults[0].times == 0)
+    assert keeper.authority == old, "served until there is another"
+    await pass_time(certificates.RETRY_SECONDS)
+    await until(lambda: keeper.authority != old)
+    assert f"certificate: {error}; trying again" in caplog.text
+
+
 async def test_jobs_that_begin_after_the_ca_was_lost_are_told_the_new_one(cluster, keeper, job):
     settings = Settings(
         trainer_image="t", server_image="s", namespace="system", progress_url=f"https://{HOST}:1"

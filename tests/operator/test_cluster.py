@@ -151,6 +151,16 @@ async def test_a_listing_is_read_to_its_end_as_metadata_only(wire):
     assert "PartialObjectMetadataList" in wire.requests[0][0].headers["Accept"]
 
 
+async def test_a_listing_whose_pages_grew_too_old_is_made_anew_in_one_piece(wire):
+    wire.answer(200, {"metadata": {"continue": "more"}, "items": [{"metadata": {"name": "a"}}]})
+    wire.answer(410, {"reason": "Expired", "message": "the continue parameter is too old"})
+    wire.answer(200, {"metadata": {}, "items": [{"metadata": {"name": n}} for n in "bc"]})
+    heads = await wire.api.list_heads(kube.CONFIG_MAP)
+    assert [head["metadata"]["name"] for head in heads] == ["b", "c"]
+    asked = dict(wire.requests[2][0].query)
+    assert asked == {"labelSelector": "app.kubernetes.io/managed-by=fairlead"}
+
+
 @pytest.mark.parametrize(("status", "there"), [(200, True), (404, False)])
 async def test_existence_is_asked_without_the_content(wire, status, there):
     wire.answer(status)

@@ -43,6 +43,7 @@ def test_a_kind_knows_where_its_objects_are(kind, place, path):
             id="namespace-terminating",
         ),
         pytest.param(401, {}, kube.Unauthorized, id="unauthorized"),
+        pytest.param(410, {"reason": "Expired"}, kube.Expired, id="expired"),
         pytest.param(400, {}, kube.Invalid, id="bad-request"),
         pytest.param(422, {"reason": "Invalid"}, kube.Invalid, id="invalid"),
         pytest.param(

@@ -43,14 +43,22 @@ class Audit:
         self._grace_seconds = grace_seconds
 
     async def run(self) -> None:
-        """Bring the cache level with a listing of now; raises WatchDead."""
+        """Bring the cache level with a listing of now; raises WatchDead, ClusterError."""
         for kind in kube.WATCHED:
             if kind in kube.OPTIONAL and not await self._cluster.serves(kind):
                 continue
-            await self._check(kind)
+            try:
+                await self._check(kind)
+            except kube.NotFound:
+                if kind not in kube.OPTIONAL:
+                    raise
+                logger.info("%s is served no more: nothing to audit", kind.kind)
 
     async def forever(self, period_seconds: float) -> None:
-        """Audit each period and soon after a watch listed anew; resync over the next period."""
+        """Audit each period and soon after a watch listed anew; resync over the next period.
+
+        Raises WatchDead; a call that is refused only puts the audit off.
+        """
         while True:
             try:
                 await asyncio.wait_for(self._intake.listed_again.wait(), period_seconds)
@@ -60,7 +68,7 @@ class Audit:
             self._intake.listed_again.clear()
             try:
                 await self.run()
-            except kube.Unavailable as error:
+            except kube.ClusterError as error:
                 logger.warning("the cache could not be audited: %s", error)
                 continue
             self._intake.resync_within(period_seconds)

@@ -29,6 +29,7 @@ CA_LIFE: Final = timedelta(days=3650)
 CERTIFICATE_LIFE: Final = timedelta(days=90)
 RENEW_BEFORE: Final = timedelta(days=30)
 CHECK_SECONDS: Final = 6 * 3600.0
+RETRY_SECONDS: Final = 60.0
 _CA_KEY, _CA = "ca.key", names.CA_KEY
 _KEY, _CERTIFICATE = "tls.key", "tls.crt"
 
@@ -129,10 +130,15 @@ class Keeper:
         self.authority = bundle.ca.decode()
 
     async def keep(self) -> None:
-        """Renew in time, for ever."""
+        """Renew in time, for ever; what is served stays while the API server refuses."""
         while True:
-            await self.renew()
-            await asyncio.sleep(CHECK_SECONDS)
+            try:
+                await self.renew()
+                pause = CHECK_SECONDS
+            except kube.ClusterError as error:
+                logger.warning("the progress endpoint's certificate: %s; trying again", error)
+                pause = RETRY_SECONDS
+            await asyncio.sleep(pause)
 
 
 def load(context: ssl.SSLContext, bundle: Bundle) -> None:

@@ -100,17 +100,25 @@ class ApiCluster:
 
     async def list_heads(self, kind: Kind, namespace: str | None = None) -> list[Manifest]:
         """Metadata of every object of a kind; of our children only, where the kind is one."""
+        selector = {"labelSelector": names.SELECTOR_MANAGED} if kind.child else {}
+        try:
+            return await self._list(kind, namespace, selector | {"limit": str(CHUNK)})
+        except kube.Expired:  # too slow for its pages: one piece can't grow too old
+            return await self._list(kind, namespace, selector)
+
+    async def _list(
+        self, kind: Kind, namespace: str | None, params: dict[str, str]
+    ) -> list[Manifest]:
+        """Every page of a listing."""
         found: list[Manifest] = []
-        params = {"limit": str(CHUNK)}
-        if kind.child:
-            params["labelSelector"] = names.SELECTOR_MANAGED
+        path, rest = kind.path(namespace), dict[str, str]()
         while True:
-            page = await self._call("list", kind, kind.path(namespace), params, accept=_HEADS)
+            page = await self._call("list", kind, path, params | rest, accept=_HEADS)
             found += page.get("items") or []
             token = kube.metadata(page).get("continue")
             if not token:
                 return found
-            params["continue"] = token
+            rest = {"continue": token}
 
     async def create(self, manifest: Manifest) -> Manifest:
         """Create an object; raises AlreadyExists."""

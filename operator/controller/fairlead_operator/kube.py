@@ -13,6 +13,7 @@ Errors::
     │   └── NamespaceTerminating 403: the namespace is on its way out
     ├── Unauthorized             401
     ├── Invalid                  400, 422: the object is wrong, or has an unknown field
+    ├── Expired                  410: the rest of a listing isn't kept any more: list anew
     └── Unavailable              429, 5xx, timeout, no connection: the same call may succeed later
 """
 
@@ -128,6 +129,10 @@ class Invalid(ClusterError):
     """400 or 422: the object breaks a rule or has an unknown field."""
 
 
+class Expired(ClusterError):
+    """410: the rest of a listing isn't kept any more."""
+
+
 class Unavailable(ClusterError):
     """429, 5xx, a timeout or no connection: the same call may succeed later."""
 
@@ -139,6 +144,7 @@ _BY_STATUS: Final[dict[int, type[ClusterError]]] = {
     404: NotFound,
     405: Invalid,
     409: Conflict,
+    410: Expired,
     415: Invalid,
     422: Invalid,
     429: Unavailable,
