@@ -1,13 +1,18 @@
 """The process ends with its first part, and says why."""
 
 import asyncio
+import json
 import logging
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from fairlead_api import names
 from fairlead_operator import __main__ as process
 from fairlead_operator import kube
+from fairlead_operator.reconcile import Outcome
 from fairlead_operator.settings import Settings
+from fairlead_operator.testing import Fault
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +51,45 @@ def test_the_exit_code_tells_a_signal_from_a_failure(monkeypatch, capsys, end, c
     monkeypatch.setattr(process, "run", run)
     assert process.main() == code
     assert ("the watch died" in capsys.readouterr().err) is bool(code)
+
+
+def test_every_log_line_is_an_object_that_says_when_how_bad_what_and_of_whom(
+    monkeypatch, capsys, world, job
+):
+    for name in ("TRAINER_IMAGE", "SERVER_IMAGE", "NAMESPACE"):
+        monkeypatch.setenv(f"FAIRLEAD_{name}", "x")
+    refusal = kube.Forbidden('create configmaps: 403: "quota" is\nexceeded', 403)
+    world.cluster.faults.append(Fault("create", kube.CONFIG_MAP, refusal))
+
+    async def run(_settings):
+        key = await world.make(job)
+        assert await world.reconciler.attempt(key) is Outcome.FAILED
+        world.plan = None
+        assert await world.reconciler.attempt(key) is Outcome.FAILED
+        asyncio.get_running_loop().call_exception_handler({"message": "a task was lost"})
+        raise RuntimeError("the watch died")
+
+    monkeypatch.setattr(process, "run", run)
+    assert process.main() == 1
+    refused, fault, lost, end = map(json.loads, capsys.readouterr().err.splitlines())
+    tune = {
+        "apiVersion": names.API_VERSION,
+        "kind": "FineTuneJob",
+        "namespace": "team",
+        "name": "tune",
+    }
+    assert refused["message"] == f"FineTuneJob team/tune: {refusal}"
+    assert [line["severity"] for line in (refused, fault, lost, end)] == [
+        "warn",
+        "error",
+        "error",
+        "fatal",
+    ]
+    assert [line.get("object") for line in (refused, fault, lost, end)] == [tune, tune, None, None]
+    assert "TypeError" in fault["exc_info"], "the traceback is part of the line"
+    for line in (refused, fault, lost, end):
+        said = datetime.fromisoformat(line["timestamp"])
+        assert abs(datetime.now(UTC) - said) < timedelta(minutes=5)
 
 
 async def test_the_first_part_that_fails_ends_the_others_and_is_named():

@@ -96,10 +96,10 @@ class Reconciler:
         except kube.NamespaceTerminating:
             outcome = Outcome.GONE
         except kube.Conflict as error:
-            logger.info("%s changed meanwhile, reading it again: %s", key, error)
+            _about(key).info("%s changed meanwhile, reading it again: %s", key, error)
             outcome = await self._read_again(key)
         except (kube.Unavailable, kube.Unauthorized) as error:
-            logger.warning("%s has to wait for the API server: %s", key, error)
+            _about(key).warning("%s has to wait for the API server: %s", key, error)
             outcome = Outcome.UNAVAILABLE
         except Exception as error:
             outcome = await self._failed(key, error)
@@ -165,7 +165,7 @@ class Reconciler:
                 for child in self._store.children(key, kind):
                     await self._renew(kind, child)
         except kube.ClusterError as error:
-            logger.warning("%s could not be read again: %s", key, error)
+            _about(key).warning("%s could not be read again: %s", key, error)
         return Outcome.STALE
 
     async def _renew(self, kind: Kind, manifest: Manifest) -> bool:
@@ -181,9 +181,9 @@ class Reconciler:
         """Name a failure in the resource's status; what it did before stays as it is."""
         reason, message = _explain(error)
         if reason is Reason.EXCEPTION:
-            logger.exception("%s: reconciling failed", key)
+            _about(key).exception("%s: reconciling failed", key)
         else:
-            logger.warning("%s: %s", key, message)
+            _about(key).warning("%s: %s", key, message)
         manifest = self._store.get(key.kind, key.namespace, key.name)
         if manifest is None:
             return Outcome.GONE
@@ -201,10 +201,21 @@ class Reconciler:
         try:
             await self._write_status(key.kind, manifest, status)
         except kube.ClusterError as refusal:
-            logger.warning("%s: its ReconcileError could not be written: %s", key, refusal)
+            _about(key).warning("%s: its ReconcileError could not be written: %s", key, refusal)
             if isinstance(refusal, kube.Conflict):
                 return await self._read_again(key)
         return Outcome.FAILED
+
+
+def _about(key: Key) -> "logging.LoggerAdapter[logging.Logger]":
+    """A logger whose lines carry the resource as a field of their own."""
+    reference = {
+        "apiVersion": key.kind.api_version,
+        "kind": key.kind.kind,
+        "namespace": key.namespace,
+        "name": key.name,
+    }
+    return logging.LoggerAdapter(logger, {"object": reference})
 
 
 def _explain(error: Exception) -> tuple[Reason, str]:
