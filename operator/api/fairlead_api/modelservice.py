@@ -124,7 +124,7 @@ class ModelServiceStatus(StatusModel):
     stable: str = ""
     """Revision that takes the traffic; written before the traffic moves to it."""
     stable_time: Timestamp | None = None
-    """When stable last changed; what served before drains from then on."""
+    """When traffic was seen to go to stable only; what served before goes a little later."""
     candidate: str = ""
     """Revision on its way, where it isn't stable yet."""
     model: PinnedModel | None = None

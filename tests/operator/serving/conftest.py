@@ -10,6 +10,7 @@ import pytest
 from fairlead_api import names
 from fairlead_api.modelservice import GatewayRef, ModelService
 from fairlead_operator.plan import Apply, CreateOnce, Delete, Observed
+from fairlead_operator.serving import route
 from fairlead_operator.serving.options import Options
 from fairlead_operator.serving.plan import plan
 
@@ -90,6 +91,10 @@ class World:
     job: dict | None = None
     has_gateway_api: bool = True
     gateways: dict = field(default_factory=lambda: {"fairlead/gateway": GATEWAY})
+    gateways_answer: bool = True
+    """Whether the gateways' controller runs."""
+    led: dict = field(default_factory=dict)
+    """Where each gateway sends requests, whatever the route says by now."""
     uids: count = field(default_factory=lambda: count(1))
     seen: dict = field(default_factory=dict)
     """Every revision that was ever seen, by the name it goes by in a test."""
@@ -121,8 +126,7 @@ class World:
         return service["spec"]["selector"][names.LABEL_REVISION] if service else None
 
     def backend(self):
-        route = self.objects.get(("HTTPRoute", "dates"))
-        return route["spec"]["rules"][0]["backendRefs"][0]["name"] if route else None
+        return route.backend(self.objects.get(("HTTPRoute", "dates"))) or None
 
     def running(self):
         """Revisions that have a Deployment."""
@@ -151,8 +155,14 @@ class World:
             claims=copy.deepcopy(self.claims),
             fine_tune_job=copy.deepcopy(self.job),
             has_gateway_api=self.has_gateway_api,
-            gateways=copy.deepcopy(self.gateways),
+            gateways=self._gateways() if self.has_gateway_api else {},
         )
+
+    def _gateways(self):
+        own = self.service.metadata.namespace
+        refs = route.gateway_refs(self.service, self.options)
+        keys = (f"{ref.namespace or own}/{ref.name}" for ref in refs)
+        return {key: copy.deepcopy(self.gateways.get(key)) for key in keys}
 
     def plan(self):
         return plan(self.service, self.observed(), self.now, self.options)
@@ -165,7 +175,18 @@ class World:
             self.body["status"] = found.status
         for act in found.acts[:crash_after]:
             self._carry_out(act)
+        if self.gateways_answer:
+            self.take_in_routes()
         return found
+
+    def take_in_routes(self):
+        """Let the gateways that are there accept every route as it is now."""
+        for (kind, _), each in self.objects.items():
+            if kind == "HTTPRoute":
+                there = [ref for ref in each["spec"]["parentRefs"] if _key(ref) in self.gateways]
+                generation = each["metadata"]["generation"]
+                each["status"] = {"parents": [_accepted(ref, generation) for ref in there]}
+                self.led |= {_key(ref): self.backend() for ref in there}
 
     def settle(self, limit=20):
         """Step until nothing changes and nothing is waited for."""
@@ -189,6 +210,11 @@ class World:
         for name in [revision] if revision else self.running():
             self.pods[name] = self.body["spec"].get("replicas", 1) if ready is None else ready
 
+    def _led_by_the_route(self):
+        found = self.objects.get(("HTTPRoute", "dates"))
+        keys = map(_key, found["spec"]["parentRefs"]) if found else ()
+        return {self.led.get(key) for key in keys if key in self.gateways}
+
     # --- what the API server does -----------------------------------------------------
     def _carry_out(self, act):
         if isinstance(act, Delete):
@@ -196,7 +222,8 @@ class World:
             assert self.objects[key]["metadata"]["uid"] == act.uid, f"deletes another {key}"
             if act.kind in ("Deployment", "Service"):
                 led_to = {act.name, act.name.removeprefix("dates-")}
-                assert not led_to & {self.selected(), self.backend()}, f"traffic goes to {key}"
+                taken = {self.selected(), self.backend(), *self._led_by_the_route()}
+                assert not led_to & taken, f"traffic goes to {key}"
             del self.objects[key]
             return
         manifest = copy.deepcopy(act.manifest)
@@ -207,12 +234,15 @@ class World:
         else:
             assert isinstance(act, Apply)
             assert act.uid == (old["metadata"]["uid"] if old else None), f"applies over {key}"
+        assert self.has_gateway_api or key[0] != "HTTPRoute", "writes what isn't served"
         manifest["metadata"]["uid"] = (
             old["metadata"]["uid"] if old else f"{key[0]}-{next(self.uids)}"
         )
-        manifest["metadata"]["generation"] = 1
-        if key[0] == "HTTPRoute":
-            manifest["status"] = {"parents": list(map(_accepted, manifest["spec"]["parentRefs"]))}
+        generation = old["metadata"]["generation"] if old else 0
+        changed = old is None or old.get("spec") != manifest.get("spec")
+        manifest["metadata"]["generation"] = generation + changed
+        if old and "status" in old:
+            manifest["status"] = old["status"]
         self.objects[key] = manifest
 
     def _with_status(self, deployment):
@@ -226,7 +256,7 @@ class World:
         if self.broken.get(revision) == "overdue":
             reason = "ProgressDeadlineExceeded"
         deployment["status"] = {
-            "observedGeneration": 1,
+            "observedGeneration": deployment["metadata"]["generation"],
             "replicas": wanted,
             "readyReplicas": ready,
             "availableReplicas": ready,
@@ -242,9 +272,13 @@ class World:
                 yield {"metadata": {"name": f"dates-{revision}-x", "labels": labels}} | story
 
 
-def _accepted(parent):
+def _key(parent):
+    return f"{parent['namespace']}/{parent['name']}"
+
+
+def _accepted(parent, generation):
     conditions = [
-        {"type": type_, "status": "True", "reason": type_, "observedGeneration": 1}
+        {"type": type_, "status": "True", "reason": type_, "observedGeneration": generation}
         for type_ in ("Accepted", "ResolvedRefs")
     ]
     return {"parentRef": parent, "conditions": conditions}

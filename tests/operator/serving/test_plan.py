@@ -75,10 +75,11 @@ def test_traffic_moves_when_the_candidate_is_ready_and_the_old_pods_go_later(ser
     old = served.status["stable"]
     new = roll(served, **NEW)
     served.make_ready(new)
-    found = served.step()
+    served.step()
     assert served.status["stable"] == new
     assert "candidate" not in served.status or served.status["candidate"] == ""
     assert (served.selected(), served.backend()) == (new, f"dates-{new}")
+    found = served.step()  # sees where the traffic goes
     assert served.running() == {old, new}
     assert found.requeue_at == served.now + timedelta(seconds=served.options.retire_seconds)
     served.step(seconds=served.options.retire_seconds - 1)
@@ -107,7 +108,47 @@ def test_old_pods_stay_while_service_or_route_still_lead_to_them(served, gateway
     assert not any(isinstance(act, Delete) for act in found.acts)
     assert served.running() == {old, new}
     assert served.selected() == new
+    served.step()  # the switch is seen now, however long ago it was decided
+    served.step(seconds=served.options.retire_seconds - 1)
+    assert served.running() == {old, new}
+    served.step(seconds=1)
+    assert served.running() == {new}
+
+
+def switched(world, *, gateways_answer):
+    """A world whose route leads to a new revision; that and the one before."""
+    old, new = world.status["stable"], roll(world, **NEW)
+    world.make_ready(new)
+    world.gateways_answer = gateways_answer
+    world.step()
+    assert world.backend() == f"dates-{new}"
+    return old, new
+
+
+def test_old_pods_stay_until_every_gateway_has_taken_in_the_new_route(served):
+    old, new = switched(served, gateways_answer=False)
+    served.step(seconds=3600)
+    assert served.says("RouteReady") == ("Unknown", "Pending")
+    assert served.running() == {old, new}
+    assert "stableTime" not in served.status
+    served.take_in_routes()
+    found = served.step()
+    assert found.requeue_at == served.now + timedelta(seconds=served.options.retire_seconds)
     served.settle()
+    assert served.running() == {new}
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["refuses the route", "is gone"])
+def test_gateway_that_sends_nothing_holds_no_old_pods(served, there):
+    _, new = switched(served, gateways_answer=False)
+    if there:
+        served.take_in_routes()
+        (answer,) = served.get("HTTPRoute", "dates")["status"]["parents"]
+        answer["conditions"][0].update(status="False", reason="NotAllowedByListeners")
+    else:
+        served.gateways.clear()
+    served.settle()
+    assert served.says("RouteReady") == ("False", "NotAccepted")
     assert served.running() == {new}
 
 

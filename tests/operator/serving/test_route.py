@@ -35,7 +35,7 @@ def parent(accepted="True", resolved="True", generation=2, **ref):
 
 def observed(*parents, gateways=None, has_gateway_api=True):
     manifest = {
-        "metadata": {"name": "dates", "generation": 2},
+        "metadata": {"name": "dates", "namespace": "team", "generation": 2},
         "spec": {"rules": [{"backendRefs": [{"name": "dates-x"}]}]},
         "status": {"parents": list(parents)},
     }
@@ -91,6 +91,7 @@ def test_gateways_of_the_services_own_choice(make_service, options, refs, parent
         (observed(parent(resolved="False")), False, "NotAccepted", "BackendNotFound"),
         (observed(), None, "Pending", "has not answered yet"),
         (observed(parent(generation=1)), None, "Pending", "has not answered yet"),
+        (observed(parent(accepted="Unknown")), None, "Pending", "has not answered yet"),
         (observed(parent(name="other")), None, "Pending", "has not answered yet"),
         (observed(gateways={KEY: None}), False, "NotAccepted", "there is no Gateway"),
         (observed(has_gateway_api=False), False, "GatewayAPIAbsent", "HTTPRoute"),
@@ -101,6 +102,7 @@ def test_gateways_of_the_services_own_choice(make_service, options, refs, parent
         "backend missing",
         "silent",
         "stale",
+        "undecided",
         "another's answer",
         "no gateway",
         "no gateway api",

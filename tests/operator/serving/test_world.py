@@ -25,7 +25,9 @@ happenings = st.one_of(
         st.just("step"), st.sampled_from([0, 1, 5, 11]), st.sampled_from([None, None, 0, 1, 2, 3])
     ),
     st.tuples(st.just("claim"), st.booleans()),
-    st.tuples(st.just("gateway api"), st.booleans()),
+    st.tuples(
+        st.just("gateways"), st.sampled_from(["has_gateway_api", "gateways_answer"]), st.booleans()
+    ),
     st.tuples(st.just("image"), st.sampled_from(["server:1", "server:2"])),
     st.tuples(st.just("delete"), st.sampled_from(["Service", "Deployment", "HTTPRoute"])),
 )
@@ -45,8 +47,8 @@ def happen(world, what, *details):
         world.claims["models"] = {"metadata": {}} if details[0] else None
     elif what == "image":
         world.options = dataclasses.replace(world.options, image=details[0])
-    elif what == "gateway api":
-        world.has_gateway_api = details[0]
+    elif what == "gateways":
+        setattr(world, *details)
     elif what == "delete":
         for key in [key for key in world.objects if key[0] == details[0]][:1]:
             del world.objects[key]
@@ -85,7 +87,7 @@ def test_every_story_converges_on_what_the_spec_says(make_world, story):
         happen(world, *happening)
     # In the end the cluster is well, and the spec one that can be rendered.
     world.claims["models"] = {"metadata": {}}
-    world.has_gateway_api = True
+    world.has_gateway_api = world.gateways_answer = True
     world.edit(engine=ENGINES[1], replicas=2, gatewayRefs=None)
     world.step(seconds=60)
     world.make_ready()

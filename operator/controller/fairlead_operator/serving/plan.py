@@ -5,7 +5,7 @@ Pure; ``reconcile`` observes before and applies after. Read ``plan`` from top to
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fairlead_api import names
 from fairlead_api.modelservice import ModelService
@@ -50,16 +50,19 @@ def plan(service: ModelService, observed: Observed, now: datetime, options: Opti
     resolution = model.resolve(service, observed, [found.model for found in newest_first])
     unproven = {name for name, found in health.items() if not found.proven}
     wanted, refusal = _wanted(service, resolution, known, unproven, options)
-    rollout = rollouts.decide(service, wanted, known.values(), health, now)
+    rollout = rollouts.decide(service, wanted, known.values(), health)
+    has_switched = _has_switched(service, observed, options, rollout.stable)
+    if has_switched and rollout.stable_time is None:
+        rollout = replace(rollout, stable_time=now)
     if wanted is not None:
         known.setdefault(wanted.name, wanted)
     situation = status.Situation(service, observed, options, resolution, refusal, rollout, health)
-    work = _Work(service, observed, options, rollout, known)
+    work = _Work(service, observed, options, rollout, has_switched, known)
     retire_at = work.retire_at()
     return Plan(
         status=status.status(situation, now),
         acts=(*work.serve(), *work.route(), *work.retire(now), *work.forget()),
-        requeue_at=retire_at if work.retired() and now < retire_at else None,
+        requeue_at=retire_at if work.retired() and retire_at and now < retire_at else None,
     )
 
 
@@ -97,6 +100,26 @@ def _wanted(
         return None, str(refused)
 
 
+def _has_switched(service: ModelService, observed: Observed, options: Options, stable: str) -> bool:
+    """Whether Service and route were seen to lead to stable, by the gateways' own word."""
+    name = service.metadata.name
+    selected = services.selected_revision(children.by_name(observed.services, name))
+    if not stable or selected != stable:
+        return False
+    routed = children.by_name(observed.routes, name)
+    if routed is None:
+        return not _is_routed(service, observed, options, stable)
+    # A route that we can't or mustn't change still leads where it leads.
+    leads = route.backend(routed) == names.revision_name(name, stable)
+    return leads and route.is_taken_in(routed, observed)
+
+
+def _is_routed(service: ModelService, observed: Observed, options: Options, stable: str) -> bool:
+    """Whether there is to be a route."""
+    wants = bool(route.gateway_refs(service, options))
+    return wants and observed.has_gateway_api and bool(stable)
+
+
 @dataclass(frozen=True)
 class _Work:
     """The acts of one plan."""
@@ -105,6 +128,8 @@ class _Work:
     observed: Observed
     options: Options
     rollout: Rollout
+    has_switched: bool
+    """Whether traffic goes to stable only."""
     known: Mapping[str, Revision]
 
     def in_use(self) -> tuple[str, ...]:
@@ -137,7 +162,7 @@ class _Work:
         """The route, where there are gateways for it."""
         if not self.observed.has_gateway_api:
             return
-        if self._is_routed():
+        if _is_routed(self.service, self.observed, self.options, self.rollout.stable):
             manifest = route.route(self.service, self.rollout.stable, self.options)
             yield from self._apply(manifest, self.observed.routes)
         elif not route.gateway_refs(self.service, self.options):
@@ -146,9 +171,9 @@ class _Work:
 
     def retire(self, now: datetime) -> Iterator[Act]:
         """Revisions that nothing leads to any more, a little after the traffic left them."""
-        if not self._has_switched() or now < self.retire_at():
-            return
-        yield from self.retired()
+        retire_at = self.retire_at()
+        if retire_at is not None and now >= retire_at:
+            yield from self.retired()
 
     def retired(self) -> tuple[Delete, ...]:
         """Deployments and Services of revisions that are not in use."""
@@ -168,9 +193,11 @@ class _Work:
             ),
         )
 
-    def retire_at(self) -> datetime:
-        """When what served before stable may go."""
-        since = self.rollout.stable_time or datetime.min.replace(tzinfo=UTC)
+    def retire_at(self) -> datetime | None:
+        """When what served before stable may go; None while traffic may still go there."""
+        since = self.rollout.stable_time
+        if since is None or not self.has_switched:
+            return None
         return since + timedelta(seconds=self.options.retire_seconds)
 
     def forget(self) -> Iterator[Act]:
@@ -183,21 +210,6 @@ class _Work:
         ]
         for found in unused[self.options.kept_revisions :]:
             yield _delete(found, "apps/v1", "ControllerRevision")
-
-    def _is_routed(self) -> bool:
-        wants = bool(route.gateway_refs(self.service, self.options))
-        return wants and self.observed.has_gateway_api and bool(self.rollout.stable)
-
-    def _has_switched(self) -> bool:
-        """Whether Service and route were seen to lead to stable."""
-        name, stable = self.service.metadata.name, self.rollout.stable
-        selected = services.selected_revision(children.by_name(self.observed.services, name))
-        if selected != stable:
-            return False
-        backend = route.backend(children.by_name(self.observed.routes, name))
-        # A route that we can't or mustn't change still leads where it leads.
-        unrouted = not backend and not self._is_routed()
-        return unrouted or backend == names.revision_name(name, stable)
 
     def _apply(self, manifest: Manifest, seen: tuple[Manifest, ...]) -> Iterator[Apply]:
         """Apply a child unless it stands: a quiet service costs no call."""

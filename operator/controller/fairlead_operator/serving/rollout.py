@@ -1,7 +1,8 @@
 """Which revision takes the traffic, and which one is to follow it.
 
-Two facts are kept in the status: stable and since when. Everything else follows from them and
-from what is seen, so a crash between writing the fact and acting on it costs nothing.
+Two facts are kept in the status: stable, and when traffic was seen to go there. Everything else
+follows from them and from what is seen, so a crash between writing the fact and acting on it costs
+nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ class Rollout:
     stable: str = ""
     """Takes the traffic; empty before there was any revision."""
     stable_time: datetime | None = None
+    """When traffic was first seen to go there; None while it may still go elsewhere."""
     candidate: Revision | None = None
     """Is to become stable once all its replicas serve."""
 
@@ -29,7 +31,6 @@ def decide(
     wanted: Revision | None,
     known: Iterable[Revision],
     health: Mapping[str, Health],
-    now: datetime,
 ) -> Rollout:
     """Move on by at most one step.
 
@@ -46,7 +47,7 @@ def decide(
         or candidate.complete
         or _is_idle(stable, candidate)
     ):
-        return Rollout(wanted.name, now)
+        return Rollout(wanted.name)
     return Rollout(status.stable, status.stable_time, wanted)
 
 

@@ -82,7 +82,7 @@ def url(service: ModelService, observed: Observed, options: Options) -> str:
     refs = gateway_refs(service, options)
     if not refs or not observed.has_gateway_api:
         return f"http://{metadata.name}.{metadata.namespace}.svc"
-    gateway = observed.gateways.get(_key(service, refs[0])) or {}
+    gateway = observed.gateways.get(_key(_parent_ref(service, refs[0]))) or {}
     listeners = [
         listener
         for listener in gateway.get("spec", {}).get("listeners", [])
@@ -106,49 +106,54 @@ def state(service: ModelService, observed: Observed, options: Options) -> RouteS
         return RouteState(False, Reason.GATEWAY_API_ABSENT, message, required)
     manifest = children.by_name(observed.routes, service.metadata.name)
     for ref in refs:
-        refusal = _refusal(service, ref, observed, manifest)
+        refusal = _refusal(_parent_ref(service, ref), observed, manifest)
         if refusal is not None:
             return refusal
     return RouteState(True, Reason.ACCEPTED, url(service, observed, options), required=True)
 
 
-def _refusal(
-    service: ModelService, ref: GatewayRef, observed: Observed, manifest: Manifest | None
-) -> RouteState | None:
-    key = _key(service, ref)
-    said = list(_said(service, ref, manifest))
-    refused = next((condition for condition in said if condition["status"] != "True"), None)
+def is_taken_in(manifest: Manifest, observed: Observed) -> bool:
+    """Whether no gateway may still send requests where the route led before.
+
+    A gateway that refuses the route as it now stands sends nothing by it, nor does one that
+    isn't there; one that hasn't spoken of it yet goes on as before.
+    """
+    refusals = (_refusal(parent, observed, manifest) for parent in manifest["spec"]["parentRefs"])
+    return all(refusal is None or refusal.ready is not None for refusal in refusals)
+
+
+def _refusal(parent: Manifest, observed: Observed, manifest: Manifest | None) -> RouteState | None:
+    key = _key(parent)
+    said = list(_said(parent, manifest))
+    refused = next((condition for condition in said if condition["status"] == "False"), None)
     if refused is not None:
         message = f"Gateway {key}: {refused['reason']}: {refused.get('message', '')}"
         return RouteState(False, Reason.NOT_ACCEPTED, message, required=True)
     if {condition["type"] for condition in said} == {"Accepted", "ResolvedRefs"}:
         return None
-    if observed.gateways.get(key) is None:
+    if key in observed.gateways and observed.gateways[key] is None:
         message = f"there is no Gateway {key}; create it, or name another in spec.gatewayRefs"
         return RouteState(False, Reason.NOT_ACCEPTED, message, required=True)
     message = f"Gateway {key} has not answered yet"
     return RouteState(None, Reason.PENDING, message, required=True)
 
 
-def _said(
-    service: ModelService, ref: GatewayRef, manifest: Manifest | None
-) -> Iterator[dict[str, Any]]:
+def _said(parent: Manifest, manifest: Manifest | None) -> Iterator[dict[str, Any]]:
     """The Accepted and ResolvedRefs conditions that a gateway gave the route as it is now."""
     if manifest is None:
         return
     generation = manifest["metadata"].get("generation", 0)
-    own = service.metadata.namespace
-    for parent in manifest.get("status", {}).get("parents", []):
-        named = parent["parentRef"]
-        if (
-            named["name"] != ref.name
-            or named.get("namespace", own) != (ref.namespace or own)
-            or named.get("sectionName") != ref.section_name
+    own = manifest["metadata"]["namespace"]
+    for answer in manifest.get("status", {}).get("parents", []):
+        named = {"namespace": own} | answer["parentRef"]
+        if any(
+            named.get(part) != parent.get(part) for part in ("namespace", "name", "sectionName")
         ):
             continue
-        for condition in parent.get("conditions", []):
+        for condition in answer.get("conditions", []):
             fresh = condition.get("observedGeneration", 0) >= generation
-            if fresh and condition["type"] in ("Accepted", "ResolvedRefs"):
+            spoken = fresh and condition["status"] != "Unknown"
+            if spoken and condition["type"] in ("Accepted", "ResolvedRefs"):
                 yield condition
 
 
@@ -162,5 +167,5 @@ def _parent_ref(service: ModelService, ref: GatewayRef) -> Manifest:
     return found | ({"sectionName": ref.section_name} if ref.section_name else {})
 
 
-def _key(service: ModelService, ref: GatewayRef) -> str:
-    return f"{ref.namespace or service.metadata.namespace}/{ref.name}"
+def _key(parent: Manifest) -> str:
+    return f"{parent['namespace']}/{parent['name']}"
