@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairlead_api import names
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 from fairlead_operator import kube
@@ -125,6 +126,19 @@ async def test_without_gateway_api_nothing_of_it_is_asked_for(world, observer, s
     world.cluster.absent.update({kube.HTTP_ROUTE, kube.GATEWAY})
     seen = await observed_service(world, observer, service)
     assert (seen.has_gateway_api, seen.gateways, seen.routes) == (False, {}, ())
+
+
+async def test_route_is_still_seen_while_its_api_is_not_served(world, observer, service):
+    made = await world.make(service)
+    owner = {"uid": (await world.live(made))["metadata"]["uid"], "controller": True}
+    route = thing(kube.HTTP_ROUTE, "serve")
+    labels = {names.LABEL_MODELSERVICE: "serve"}
+    route["metadata"] |= {"labels": labels, "ownerReferences": [owner]}
+    await world.cluster.create(route)
+    world.cluster.absent.add(kube.HTTP_ROUTE)
+    seen = await observer.observe(SERVICE, ModelService.read(await world.live(made)))
+    assert not seen.has_gateway_api
+    assert [each["metadata"]["name"] for each in seen.routes] == ["serve"]
 
 
 async def test_gateway_api_is_noticed_when_it_appears(world, observer):

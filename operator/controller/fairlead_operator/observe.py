@@ -106,7 +106,8 @@ class Observer:
             services=self._owned(key, kube.SERVICE, service),
             deployments=self._owned(key, kube.DEPLOYMENT, service),
             revisions=self._owned(key, kube.REVISION, service),
-            routes=self._owned(key, kube.HTTP_ROUTE, service) if has_gateway_api else (),
+            # Also while their API isn't served: gateways go on with what they know.
+            routes=self._owned(key, kube.HTTP_ROUTE, service),
             claims=await self._claims(key.namespace, set(_claims_of_service(service, job))),
             fine_tune_job=job,
             has_gateway_api=has_gateway_api,
