@@ -239,6 +239,24 @@ def test_stable_that_lost_its_pods_yields_to_a_candidate_that_answers(served):
     assert served.selected() == new
 
 
+@pytest.mark.parametrize("first", ["rollout", "deletion"])
+def test_stable_whose_deployment_was_deleted_comes_back_with_the_traffic(served, first):
+    old = served.status["stable"]
+    served.edit(**NEW)
+    if first == "rollout":
+        served.step()
+    del served.objects["Deployment", f"dates-{old}"]
+    served.pods[old] = 0  # its successors are not ready yet, and the candidate never is
+    served.settle()
+    new = served.status["candidate"]
+    assert (served.selected(), served.backend()) == (old, f"dates-{old}")
+    assert served.running() == {old, new}
+    served.make_ready(old)
+    served.settle()
+    assert served.says("Ready") == ("True", "ReplicasReady")
+    assert served.selected() == old
+
+
 def test_failed_candidate_leaves_stable_alone_and_says_why(served):
     old = served.status["stable"]
     new = roll(served, **NEW)

@@ -42,16 +42,19 @@ def decide(
     stable = health.get(status.stable, Health())
     candidate = health.get(wanted.name, Health())
     kept = any(revision.name == status.stable for revision in known)
+    # A candidate waits only for what has served, so its having waited is our memory of that: a
+    # Deployment that somebody deleted comes back from its record without Kubernetes' own.
+    has_served = stable.proven or status.ready_replicas > 0 or bool(status.candidate)
     if (
         not (kept or stable.seen)  # the first revision, or nothing left of stable to protect
         or candidate.complete
-        or _is_idle(stable, candidate)
+        or _is_idle(stable, has_served, candidate)
     ):
         return Rollout(wanted.name)
     return Rollout(status.stable, status.stable_time, wanted)
 
 
-def _is_idle(stable: Health, candidate: Health) -> bool:
+def _is_idle(stable: Health, has_served: bool, candidate: Health) -> bool:
     """Whether stable answers nobody, and waiting for it would only hold the candidate back.
 
     A stable that never served may hold the very resources that the candidate needs; one that
@@ -59,4 +62,4 @@ def _is_idle(stable: Health, candidate: Health) -> bool:
     """
     if stable.ready > 0:
         return False
-    return not stable.proven or candidate.available > 0
+    return not has_served or candidate.available > 0
