@@ -103,6 +103,14 @@ async def test_a_service_sees_the_job_it_names_and_the_claim_of_its_artifact(
     assert set(seen.claims) == {"results"}
 
 
+async def test_artifact_that_lies_where_we_cannot_look_up_is_left_to_the_planner(
+    world, observer, job, service
+):
+    made = await world.make(job)
+    world.cluster.edit(await world.live(made), status={"artifact": {"uri": "s3://bucket/a"}})
+    assert (await observed_service(world, observer, service)).claims == {}
+
+
 GATEWAYS = [
     pytest.param(None, {"edge/main"}, id="the-installations"),
     pytest.param([], set(), id="none-wanted"),

@@ -65,6 +65,7 @@ class Reason(StrEnum):
     JOB_NOT_FOUND = "FineTuneJobNotFound"
     JOB_NOT_COMPLETE = "FineTuneJobNotComplete"
     JOB_FAILED = "FineTuneJobFailed"
+    JOB_UNREADABLE = "FineTuneJobUnreadable"  # another version of Fairlead wrote it
     ARTIFACT_IS_ADAPTER = "ArtifactIsAdapter"  # output.mergeAdapter was false
     ARTIFACT_REFUSED = "ArtifactRefused"  # the server found it broken or dangerous
     REPLICAS_READY = "ReplicasReady"

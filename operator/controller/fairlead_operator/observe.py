@@ -7,6 +7,7 @@ the API server, never write.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -194,5 +195,5 @@ def _claims_of_service(service: ModelService, job: Manifest | None) -> Iterator[
     pinned = service.status.model
     artifact = ((job or {}).get("status") or {}).get("artifact") or {}
     for uri in (service.spec.model.uri, pinned.uri if pinned else None, artifact.get("uri")):
-        if uri:
-            yield uris.parse(uri).claim
+        with suppress(uris.UriError):  # of a job that another version wrote: the planner says so
+            yield uris.parse(uri or "").claim

@@ -59,6 +59,35 @@ def test_job_without_a_model_is_named_with_the_way_out(
     assert message in found.message
 
 
+def unreadable(job, field):
+    """The job as a version with other rules left it."""
+    if field == "spec":
+        job["spec"]["trainer"] = {"type": "Newer"}
+    else:
+        job["status"]["artifact"]["uri"] = "s3://bucket/artifact"
+    return job
+
+
+@pytest.mark.parametrize(
+    ("field", "fault"),
+    [
+        ("spec", "run it again: spec.trainer.type: Input should be 'SFT'"),
+        ("artifact", "'s3://bucket/artifact' is not of the form"),
+    ],
+    ids=["its spec", "its artifact"],
+)
+def test_job_that_this_version_cannot_read_is_named_and_unpins_nothing(
+    make_service, make_job, field, fault
+):
+    job = unreadable(make_job(), field)
+    found = resolve(make_service(**REF), job)
+    assert (found.model, found.reason) == (None, "FineTuneJobUnreadable")
+    assert "FineTuneJob teach" in found.message
+    assert fault in found.message
+    pinned = make_service(status={"model": pin()}, **REF)
+    assert resolve(pinned, job).model.uri == "pvc://models/pinned"
+
+
 @pytest.mark.parametrize(
     "job",
     [

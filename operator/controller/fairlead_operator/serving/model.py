@@ -7,7 +7,9 @@ one of the same name that was created and completed anew.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fairlead_api import conditions, uris
+from pydantic import ValidationError
+
+from fairlead_api import base, conditions, uris
 from fairlead_api.conditions import FineTuneJobCondition, Reason
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService, PinnedModel
@@ -52,7 +54,7 @@ def _find(service: ModelService, job: Manifest | None, pins: list[PinnedModel]) 
     assert spec.fine_tune_job_ref is not None  # the CRD: exactly one of both
     name = spec.fine_tune_job_ref.name
     pinned = next((pin for pin in pins if pin.fine_tune_job == name), None)
-    newest = _of_job(name, None if job is None else FineTuneJob.read(job))
+    newest = _of_job(name, job)
     if newest.model is not None and (
         pinned is None or pinned.fine_tune_job_uid != newest.model.fine_tune_job_uid
     ):
@@ -60,13 +62,22 @@ def _find(service: ModelService, job: Manifest | None, pins: list[PinnedModel]) 
     return newest if pinned is None else Resolution(pinned, message=_describe(pinned))
 
 
-def _of_job(name: str, job: FineTuneJob | None) -> Resolution:
-    if job is None:
+def _of_job(name: str, manifest: Manifest | None) -> Resolution:
+    if manifest is None:
         return Resolution(
             None,
             Reason.JOB_NOT_FOUND,
             f"spec.model.fineTuneJobRef: there is no FineTuneJob {name}; create it or name another",
         )
+    try:
+        return _published(name, FineTuneJob.read(manifest))
+    except (ValidationError, uris.UriError) as error:  # written by another version of Fairlead
+        why = base.faults(error) if isinstance(error, ValidationError) else str(error)
+        message = f"FineTuneJob {name} can't be read by this version; run it again: {why}"
+        return Resolution(None, Reason.JOB_UNREADABLE, message)
+
+
+def _published(name: str, job: FineTuneJob) -> Resolution:
     status = job.status
     failed = conditions.find(status.conditions, FineTuneJobCondition.FAILED)
     if failed is not None and failed.status == "True":
@@ -83,7 +94,10 @@ def _of_job(name: str, job: FineTuneJob | None) -> Resolution:
         )
         return Resolution(None, Reason.ARTIFACT_IS_ADAPTER, message)
     model = PinnedModel(
-        uri=artifact.uri, artifact=artifact, fine_tune_job=name, fine_tune_job_uid=job.metadata.uid
+        uri=str(uris.parse(artifact.uri)),
+        artifact=artifact,
+        fine_tune_job=name,
+        fine_tune_job_uid=job.metadata.uid,
     )
     return Resolution(model, message=_describe(model))
 
