@@ -84,6 +84,20 @@ def test_training_pods_of_any_namespace_reach_the_progress_port_only(one):
     assert rule == {"from": [source], "ports": [{"protocol": "TCP", "port": "progress"}]}
 
 
+def test_helm_tests_pod_reaches_the_ports_that_it_asks(one):
+    labels, policy = one("Pod")["metadata"]["labels"], one("NetworkPolicy")
+    assert one("Pod")["metadata"]["namespace"] == policy["metadata"]["namespace"]
+    open_to_it = {
+        port["port"]
+        for rule in policy["spec"]["ingress"]
+        for source in rule.get("from", [{}])
+        if source.get("podSelector", {}).get("matchLabels", {}).items() <= labels.items()
+        for port in rule["ports"]
+    }
+    assert {"metrics", "progress"} <= open_to_it
+    assert not one("Service")["spec"]["selector"].items() <= labels.items()
+
+
 @pytest.mark.parametrize(
     ("values", "image"),
     [
