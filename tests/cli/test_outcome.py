@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairlead_api import termination
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 from fairlead_cli import outcome
@@ -80,8 +81,20 @@ def test_service_is_reached_when_it_is_ready(service, make_condition):
             [("ModelLoaded", "False", "FineTuneJobNotComplete"), ("Ready", "False", "X")],
             "not ready  0/1 pods  (X)",
         ),
+        (
+            1,
+            [("Ready", "False", "ModelError"), ("Progressing", "True", "RollingOut")],
+            "not ready  0/1 pods  (ModelError)",
+        ),
     ],
-    ids=["older version ready", "new", "starting", "rolling out", "job still training"],
+    ids=[
+        "older version ready",
+        "new",
+        "starting",
+        "rolling out",
+        "job still training",
+        "newer revision mends a broken one",
+    ],
 )
 def test_service_is_waited_for(service, make_condition, generation, conditions, line):
     body = service(generation, conditions=[make_condition(*each) for each in conditions])
@@ -95,9 +108,23 @@ def test_service_is_waited_for(service, make_condition, generation, conditions, 
         ("ModelLoaded", "ArtifactRefused"),
         ("ModelLoaded", "ArtifactIsAdapter"),
         ("ModelLoaded", "ArgumentRefused"),
+        ("ModelLoaded", "FineTuneJobUnreadable"),
         ("Progressing", "ProgressDeadlineExceeded"),
+        *(("Progressing", str(cause)) for cause in sorted(termination.USER_CAUSES)),
     ],
 )
 def test_service_that_waiting_does_not_mend_fails(service, make_condition, type_, reason):
     body = service(conditions=[make_condition(type_, "False", reason, "why")])
     assert read(body) == outcome.Failed(reason, "why")
+
+
+@pytest.mark.parametrize("reason", ["ArtifactRefused", "ModelError", "ProgressDeadlineExceeded"])
+def test_candidate_that_failed_is_no_success_of_the_stable_that_serves_on(
+    service, make_condition, reason
+):
+    conditions = [
+        make_condition("Ready", "True", "ReplicasReady"),
+        make_condition("Progressing", "False", reason, "revision b: why; revision a serves on"),
+    ]
+    body = service(conditions=conditions)
+    assert read(body) == outcome.Failed(reason, "revision b: why; revision a serves on")

@@ -3,21 +3,22 @@
 from dataclasses import dataclass
 from typing import Final
 
-from fairlead_api import conditions
+from fairlead_api import conditions, termination
 from fairlead_api.conditions import FineTuneJobCondition, ModelServiceCondition, Reason
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 
-_LASTING: Final = frozenset(
+_OF_SPEC: Final = frozenset(
     {
         Reason.JOB_FAILED,
-        Reason.ARTIFACT_REFUSED,
+        Reason.JOB_UNREADABLE,
         Reason.ARTIFACT_IS_ADAPTER,
-        Reason.PROGRESS_DEADLINE_EXCEEDED,
         Reason.ARGUMENT_REFUSED,
     }
 )
 """Reasons that waiting doesn't mend."""
+_OF_PODS: Final = termination.USER_CAUSES | {Reason.PROGRESS_DEADLINE_EXCEEDED}
+"""Likewise, unless a newer revision is on its way: it may mend what stands."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ def of_modelservice(service: ModelService) -> Outcome:
         return Waiting("the operator has not seen this version yet")
     ready = conditions.find(status.conditions, ModelServiceCondition.READY)
     progressing = conditions.is_true(status.conditions, ModelServiceCondition.PROGRESSING)
+    # First: while stable serves on, the service is Ready whatever became of the candidate.
+    lasting = _OF_SPEC if progressing else _OF_SPEC | _OF_PODS
+    for condition in status.conditions:
+        if condition.status == "False" and condition.reason in lasting:
+            return Failed(condition.reason, condition.message)
     if ready is not None and ready.status == "True" and not progressing:
         return Succeeded(f"Ready, {status.url}" if status.url else "Ready")
-    for condition in status.conditions:
-        if condition.status == "False" and condition.reason in _LASTING:
-            return Failed(condition.reason, condition.message)
     words = [status.phase or "not ready", f"{status.ready_replicas}/{service.spec.replicas} pods"]
     if ready is not None:
         words.append(f"({ready.reason})")
