@@ -40,6 +40,22 @@ def test_other_text_is_no_duration(text):
 
 
 @pytest.mark.parametrize(
+    ("name", "is_valid"),
+    [
+        ("a", True), ("a.b-c.1", True), ("a--b", True), ("a..b", False), ("a.-b", False),
+        ("a-.b", False), (".a", False), ("a.", False), ("A", False), ("", False),
+    ],
+)  # fmt: skip
+def test_name_is_one_that_kubernetes_takes(name, is_valid):
+    read = TypeAdapter(base.ObjectName).validate_python
+    if is_valid:
+        assert read(name) == name
+        return
+    with pytest.raises(ValidationError):
+        read(name)
+
+
+@pytest.mark.parametrize(
     ("quantity", "is_valid"),
     [
         (2, True), ("2", True), ("500m", True), ("1.5", True), (".5", True), ("16Gi", True),

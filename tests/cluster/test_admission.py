@@ -144,6 +144,14 @@ def test_minimal_manifest_is_taken_with_the_defaults_of_the_models(kubectl, kind
     assert stored["spec"] == MODELS[kind].model_validate(MINIMAL[kind]).as_object()
 
 
+def many_hostnames(*counts):
+    """Gateways with so many host names of their own each."""
+    return [
+        {"name": f"g{ref}", "hostnames": [f"h{number}.g{ref}.org" for number in range(count)]}
+        for ref, count in enumerate(counts)
+    ]
+
+
 VALID = [
     pytest.param(JOB, {"resourcesPerNode.limits": {"nvidia.com/gpu": 8}}, id="gpus"),
     pytest.param(JOB, {"resourcesPerNode.limits": {"nvidia.com/gpu": "8"}}, id="gpus-as-text"),
@@ -182,6 +190,19 @@ VALID = [
     pytest.param(SERVICE, {"replicas": 0}, id="no-replicas"),
     pytest.param(SERVICE, {"gatewayRefs": []}, id="no-gateway"),
     pytest.param(SERVICE, {"gatewayRefs": [{"name": "gw", "namespace": "edge"}]}, id="gateway"),
+    pytest.param(
+        SERVICE,
+        {"gatewayRefs": [{"name": "gw", "sectionName": name} for name in ("http", "https")]},
+        id="two-listeners-of-a-gateway",
+    ),
+    pytest.param(
+        SERVICE,
+        {"gatewayRefs": [{"name": "gw"}, {"name": "gw", "namespace": "edge"}]},
+        id="gateways-of-one-name",
+    ),
+    pytest.param(
+        SERVICE, {"gatewayRefs": many_hostnames(8, 7, 0, 0)}, id="as-many-hosts-as-a-route"
+    ),
 ]
 
 
@@ -228,6 +249,8 @@ INVALID = [
     (JOB, {"datasets.0.name": "../x"}, "spec.datasets[0].name"),
     (SERVICE, {"model": {"fineTuneJobRef": {"name": ""}}}, "spec.model.fineTuneJobRef.name"),
     (SERVICE, {"gatewayRefs": [{"name": "g", "hostnames": ["A b"]}]}, "hostnames[0]"),
+    (SERVICE, {"gatewayRefs": [{"name": "g", "hostnames": ["a..b"]}]}, "hostnames[0]"),
+    (SERVICE, {"gatewayRefs": [{"name": "g..h"}]}, "spec.gatewayRefs[0].name"),
     # enums
     (JOB, {"trainer.type": "DPO"}, "spec.trainer.type"),
     (JOB, {"tuning.type": "lora"}, "spec.tuning.type"),
@@ -327,6 +350,11 @@ BROKEN = {
     "datasets may hold": (
         JOB,
         {"datasets": [{"name": f"d{n}", "inline": "x" * 131072} for n in range(5)]},
+    ),
+    "gatewayRefs may name 16": (SERVICE, {"gatewayRefs": many_hostnames(8, 8, 0)}),
+    "gatewayRefs may name a Gateway again": (
+        SERVICE,
+        {"gatewayRefs": [{"name": "gw"}, {"name": "gw", "sectionName": "http"}]},
     ),
     "requests may name": ({"requests": {"gpu": 1}},),
     "limits may name": ({"limits": {"gpu": 1}},),

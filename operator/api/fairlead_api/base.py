@@ -22,8 +22,9 @@ from pydantic_core import CoreSchema
 
 from fairlead_api import uris
 
-DNS_LABEL_PATTERN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DNS_SUBDOMAIN_PATTERN: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+DNS_LABEL_PATTERN: Final = rf"^{_LABEL}$"
+DNS_SUBDOMAIN_PATTERN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s)){1,3}$"
 QUANTITY_PATTERN: Final = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 _RFC3339: Final = "%Y-%m-%dT%H:%M:%SZ"  # metav1.Time: UTC, whole seconds

@@ -80,6 +80,27 @@ class GatewayRef(SpecModel):
     """Host names; <name>.<namespace>.<domain of the installation> where empty."""
 
 
+# An HTTPRoute holds no more of either: said where the user can still read it.
+_GATEWAY_RULES = (
+    Rule(
+        rule="!has(self.gatewayRefs) || self.gatewayRefs.map(r, size(r.hostnames)).sum()"
+        " + (self.gatewayRefs.exists(r, size(r.hostnames) == 0) ? 1 : 0) <= 16",
+        message="gatewayRefs may name 16 host names in all, the installation's own included",
+        field_path=".gatewayRefs",
+    ),
+    Rule(
+        rule="!has(self.gatewayRefs) || self.gatewayRefs.all(a, self.gatewayRefs.exists_one(b,"
+        " a.name == b.name"
+        " && (has(a.__namespace__) ? a.__namespace__ : '')"
+        " == (has(b.__namespace__) ? b.__namespace__ : '')"
+        " && (!has(a.sectionName) || !has(b.sectionName) || a.sectionName == b.sectionName)))",
+        message="gatewayRefs may name a Gateway again only for another listener;"
+        " give each its own sectionName",
+        field_path=".gatewayRefs",
+    ),
+)
+
+
 class ModelServiceSpec(SpecModel):
     """Which model to serve, how, and with which means."""
 
@@ -97,6 +118,8 @@ class ModelServiceSpec(SpecModel):
     """Gateways that route here; the installation's own where absent, none where empty."""
     limits: Limits = Limits()
     """What one request, and all waiting requests, may take."""
+
+    rules: ClassVar[tuple[Rule, ...]] = _GATEWAY_RULES
 
 
 class PinnedModel(StatusModel):
