@@ -73,6 +73,23 @@ def test_quantity_is_one_of_kubernetes(quantity, is_valid):
 
 
 @pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        (".5", "500m"), ("1.", "1"), ("1e3", "1k"), ("1E3", "1k"), ("25e-1", "2500m"),
+        ("1500u", "1500000n"), ("1000k", "1M"), ("2.5Gi", "2560Mi"), ("1000m", 1), ("1Ki", "1024"),
+        ("1E", "1e18"), ("1Ei", "1024Pi"),
+    ],
+)  # fmt: skip
+def test_quantities_of_one_amount_are_equal(written, stored):
+    assert base.amount(written) == base.amount(stored) is not None
+
+
+@pytest.mark.parametrize("other", ["two", "", "8GB", "1e", "1e99999999999999999999", None, {}])
+def test_what_is_no_quantity_has_no_amount(other):
+    assert base.amount(other) is None
+
+
+@pytest.mark.parametrize(
     ("limits", "requests", "amount"),
     [({}, {}, 0), ({"g": 2}, {}, 2), ({"g": "4"}, {"g": "4"}, 4), ({}, {"g": 1}, 1)],
 )

@@ -4,8 +4,10 @@ Bounds are not decoration: the API server estimates the cost of each CEL rule fr
 refuses a CRD whose lists or strings have none.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
@@ -157,6 +159,33 @@ Quantity = (
     | Annotated[int, Field(ge=0)]
 )
 """An amount as Kubernetes writes it: 2, 500m, 16Gi."""
+
+
+_SCALES: Final = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    "k": Decimal(1000),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("MGTPE", 2)},
+    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
+}
+
+
+def amount(quantity: object) -> Decimal | None:
+    """What a Quantity amounts to, however it is written; None where it is no Quantity."""
+    match = (
+        re.fullmatch(QUANTITY_PATTERN, str(quantity)) if isinstance(quantity, str | int) else None
+    )
+    if match is None:
+        return None
+    number, suffix = match[1], match[3] or ""
+    try:
+        if suffix in _SCALES:
+            return Decimal(number) * _SCALES[suffix]
+        return Decimal(number + suffix)  # 1e3
+    except ArithmeticError:
+        return None  # an exponent that no number has
 
 
 def _resource_rules(field: str) -> tuple[Rule, ...]:

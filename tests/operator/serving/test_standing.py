@@ -47,6 +47,16 @@ def test_anothers_edit_does_not_stand(spec):
     assert not standing.stands(standing.stamped(MANIFEST), seen(**spec))
 
 
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [(".5", "500m"), ("1.", "1"), ("1e3", "1k"), ("1500u", "1500u"), ("2.5Gi", "2560Mi")],
+)
+def test_quantity_that_a_user_may_write_stands_as_it_is_stored(written, stored):
+    manifest = {"metadata": {"name": "x"}, "spec": {"cpu": written}}
+    found = standing.stamped(manifest) | {"spec": {"cpu": stored}}
+    assert standing.stands(standing.stamped(manifest), found)
+
+
 def test_what_is_not_there_does_not_stand():
     assert not standing.stands(standing.stamped(MANIFEST), None)
 

@@ -5,23 +5,12 @@ an annotation), or somebody changed what we set. Fields that we never set, such 
 server's defaults, are nobody's concern here.
 """
 
-import re
 from copy import deepcopy
-from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
-from fairlead_api import names
+from fairlead_api import base, names
 from fairlead_operator.plan import Manifest
 from fairlead_operator.serving import revision
-
-_QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|Ki|[MGTPE]i?|)")
-_SCALE: Final = {
-    "": Decimal(1),
-    "m": Decimal("0.001"),
-    "k": Decimal(1000),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate("MGTPE", 2)},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
-}
 
 
 def stamped(manifest: Manifest) -> Manifest:
@@ -50,11 +39,5 @@ def _covers(seen: Any, wanted: Any) -> bool:
         )
     if seen == wanted:
         return True
-    amount = _quantity(wanted)
-    return amount is not None and amount == _quantity(seen)
-
-
-def _quantity(value: Any) -> Decimal | None:
-    """The amount in a Kubernetes quantity: the API server writes 1000m back as 1."""
-    match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int) else None
-    return Decimal(match[1]) * _SCALE[match[2]] if match else None
+    amount = base.amount(wanted)  # the API server writes 1000m back as 1
+    return amount is not None and amount == base.amount(seen)
