@@ -28,10 +28,16 @@ class Helm:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([self.program, *arguments], capture_output=True, text=True)
 
-    def template(self, *arguments: str, apis: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    def template(
+        self,
+        *arguments: str,
+        apis: tuple[str, ...] = (),
+        release: str = "fairlead",
+        namespace: str = "system",
+    ) -> list[dict[str, Any]]:
         """Render as a cluster with these optional APIs would."""
         flags = [word for api in apis for word in ("--api-versions", api)]
-        done = self.run("template", "fairlead", str(CHART), "-n", "system", *arguments, *flags)
+        done = self.run("template", release, str(CHART), "-n", namespace, *arguments, *flags)
         assert done.returncode == 0, done.stderr
         return [document for document in yaml.safe_load_all(done.stdout) if document]
 

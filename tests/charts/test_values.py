@@ -1,5 +1,6 @@
 """Values are closed: what the chart doesn't know is refused, and the message names it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,11 @@ import yaml
 
 CHART = Path(__file__).resolve().parents[2] / "charts/fairlead"
 REGISTRY = ("--set", "image.registry=reg")
+APIS = (
+    "gateway.networking.k8s.io/v1/Gateway",
+    "monitoring.coreos.com/v1/PodMonitor",
+    "monitoring.coreos.com/v1/PrometheusRule",
+)
 pytestmark = pytest.mark.cluster
 
 
@@ -110,3 +116,34 @@ def test_every_value_is_documented():
         ):
             undocumented.append(line.strip())
     assert undocumented == []
+
+
+def _types(node, path=()):
+    """The type of every scalar, by where it stands; lists of names by their index."""
+    if isinstance(node, dict | list):
+        children = node.items() if isinstance(node, dict) else enumerate(node)
+        inner = (_types(child, (*path, key)) for key, child in children)
+        return {place: type_ for types in inner for place, type_ in types.items()}
+    return {path: type(node)}
+
+
+@pytest.mark.parametrize("word", ["2024", "true", "null", "1.5"])
+def test_string_stays_a_string_whatever_it_looks_like(helm, word):
+    def rendered(text):
+        label = text.replace(".", "-")  # where a dot is no part of a name
+        values = {
+            "image": {"registry": text, "pullSecrets": [text]},
+            "images": {"operator": {"repository": label, "tag": text}},
+            "operator": {
+                "priorityClassName": text,
+                "watchNamespaces": [label],
+                "nodeSelector": {"key": text},
+            },
+            "allowedArguments": {"training": [label], "engine": [label]},
+            "gateway": {"className": text, "domain": text},
+            "monitoring": {"labels": {"key": text}},
+        }
+        flags = [f"--set-json={key}={json.dumps(value)}" for key, value in values.items()]
+        return helm.template(*flags, apis=APIS, release=label, namespace=label)
+
+    assert _types(rendered(word)) == _types(rendered("plain"))
