@@ -59,7 +59,8 @@ class Settings:
     serving_progress_deadline_seconds: int = serving_options.Options.progress_deadline_seconds
     """Time without progress after which a revision counts as failed."""
     serving_drain_seconds: int = serving_options.Options.drain_seconds
-    """Longest time that running requests get to end when their pod goes."""
+    """Longest time that running requests get to end when their pod goes: once before its engine is
+    told to end, and once more after that."""
     serving_request_timeout_seconds: int = serving_options.Options.request_timeout_seconds
     """Longest request, streaming included, that gateways let through."""
     serving_cpu_kv_cache_gib: int = serving_options.Options.cpu_kv_cache_gib

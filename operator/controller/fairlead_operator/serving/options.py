@@ -28,7 +28,8 @@ class Options:
     progress_deadline_seconds: int = 2400
     """Time without progress after which a revision counts as failed; it is not given up."""
     drain_seconds: int = 60
-    """Longest time that running requests get to end when their pod goes."""
+    """Longest time that running requests get to end when their pod goes: once before its engine is
+    told to end, and once more after that."""
     settle_seconds: int = 5
     """How long pods must be ready before traffic moves: gateways learn of them a little later."""
     retire_seconds: int = 10

@@ -15,7 +15,7 @@ _USER: Final = 65532
 _HOME: Final = f"{names.SCRATCH_DIR}/home"
 _SHM: Final = "/dev/shm"
 _STARTUP_PERIOD_SECONDS: Final = 5
-# Beyond the drain itself: preStop's own start, and the engine's shutdown.
+# Beyond both drains: preStop's own start, and the engine's end once nothing runs any more.
 _GRACE_MARGIN_SECONDS: Final = 30
 
 
@@ -39,7 +39,9 @@ def _spec(service: ModelService, model: PinnedModel, options: Options) -> Manife
         "automountServiceAccountToken": False,
         # A Service named vllm would otherwise set VLLM_PORT.
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": options.drain_seconds + _GRACE_MARGIN_SECONDS,
+        # The hook drains, then the engine drains again by its own timeout: each may take the whole
+        # of drain_seconds, and the kubelet counts from before the hook.
+        "terminationGracePeriodSeconds": 2 * options.drain_seconds + _GRACE_MARGIN_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
