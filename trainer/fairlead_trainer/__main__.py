@@ -57,6 +57,7 @@ def main(arguments: list[str]) -> int:
             message=failure.message[:1500],
             stage=stage_name,
             attempt=attempt,
+            training=failure.training,
         )
     return ending.say(end, ending.message_path(root))
 

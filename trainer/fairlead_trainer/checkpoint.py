@@ -84,7 +84,7 @@ class CheckpointStore:
 
         Raises StageFailure(Fenced) where a newer attempt has claimed the folder.
         """
-        target = self.folder / f"step-{step:08}-a{self.attempt}"
+        committed = self.own(step)
         files = tuple(
             storage.file_record(written, path)
             for path in storage.files_below(written)
@@ -95,20 +95,21 @@ class CheckpointStore:
         storage.sync_tree(written)
         with self._locked():
             self._refuse_if_fenced()
-            if target.exists():  # the same step again, after a failure behind its rename
-                storage.remove_tree(target)
-            storage.move_folder(written, target)
-            storage.write_file(self.folder / LATEST, target.name.encode())
-        return Committed(attempt=self.attempt, step=step, path=target)
+            # The same step again, after a failure behind its rename.
+            storage.remove_tree(committed.path)
+            storage.move_folder(written, committed.path)
+            storage.write_file(self.folder / LATEST, committed.path.name.encode())
+        return committed
+
+    def own(self, step: int) -> Committed:
+        """What this attempt's checkpoint of a step is, once it is committed."""
+        path = self.folder / f"step-{step:08}-a{self.attempt}"
+        return Committed(attempt=self.attempt, step=step, path=path)
 
     def committed(self) -> list[Committed]:
         """Every committed checkpoint, newest first, unverified."""
-        found = []
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            name = _NAME.fullmatch(path.name)
-            if name:
-                found.append(Committed(int(name["attempt"]), int(name["step"]), path))
-        return sorted(found, reverse=True)
+        paths = self.folder.iterdir() if self.folder.is_dir() else ()
+        return sorted(filter(None, map(at, paths)), reverse=True)
 
     def newest(self) -> Committed | None:
         """The newest checkpoint that verifies; broken ones are named in the log."""
@@ -146,6 +147,12 @@ class CheckpointStore:
                 Cause.FENCED,
                 f"attempt {newest} has taken over; attempt {self.attempt} steps back",
             )
+
+
+def at(path: Path) -> Committed | None:
+    """The committed checkpoint that a folder is by its name; None for any other folder."""
+    name = _NAME.fullmatch(path.name)
+    return Committed(int(name["attempt"]), int(name["step"]), path) if name else None
 
 
 def _problem(folder: Path) -> str | None:

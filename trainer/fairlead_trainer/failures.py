@@ -11,16 +11,20 @@ import errno
 import re
 from typing import Final
 
-from fairlead_api.termination import Cause
+from fairlead_api.termination import Cause, TrainingResult
 
 
 class StageFailure(Exception):  # noqa: N818  it may as well be a disruption
     """A named end of the stage; its text says what, where, and the way out."""
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(
+        self, cause: Cause, message: str, *, training: TrainingResult | None = None
+    ) -> None:
         super().__init__(f"[{cause}] {message}")
         self.cause = cause
         self.message = message
+        self.training = training
+        """What Train had saved by then: it counts after a failure too."""
 
 
 _NAMED: Final = re.compile(r"StageFailure: \[(?P<cause>\w+)\] (?P<message>.*)", re.DOTALL)

@@ -78,9 +78,10 @@ class PreparedData(StatusModel):
 
 
 class TrainingResult(StatusModel):
-    """What Train reached; the whole of it stands in result.json."""
+    """What Train reached, told on every end once all ranks had met."""
 
     step: int
+    """The last step; on an end without success, the step that ``checkpoint`` holds."""
     loss: float | None = None
     world_size: int
     """Sum of an all-reduce of ones over all ranks, so a fact and not a setting."""

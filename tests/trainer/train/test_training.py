@@ -204,6 +204,10 @@ def test_sigterm_saves_before_it_ends(job, tmp_path):
     assert (code, end.cause) == (EXIT_CODES[Cause.DISRUPTED], Cause.DISRUPTED)
     (saved,) = job.checkpoints()
     assert f"saved as {saved}" in end.message
+    assert end.training is not None
+    assert end.training.checkpoint == f"checkpoints/{saved}"
+    assert saved.startswith(f"step-{end.training.step:08}-")
+    assert end.training.world_size == 2
 
 
 @pytest.mark.parametrize(

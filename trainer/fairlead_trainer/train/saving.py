@@ -37,6 +37,7 @@ class Saver:
     ) -> None:
         self.store = store
         self.latest: Committed | None = None
+        """What was committed last; the same on all ranks."""
         self.num_skipped = 0
         self._keep = keep
         self._expected_bytes = num_trained * _BYTES_A_TRAINED_WEIGHT
@@ -69,6 +70,7 @@ class Saver:
                 problem = f"{type(error).__name__}: {error}"
         problem = world.from_first(problem)
         if not problem:
+            self.latest = self.store.own(step)
             return
         if name_cause(problem)[0] is not Cause.STORAGE_FULL:
             raise RuntimeError(problem)
@@ -78,9 +80,9 @@ class Saver:
             storage.remove_tree(written)
 
     def _commit(self, written: Path, step: int) -> None:
-        self.latest = self.store.commit(written, step)
+        committed = self.store.commit(written, step)
         self._expected_bytes = sum(
-            path.stat().st_size for path in storage.files_below(self.latest.path)
+            path.stat().st_size for path in storage.files_below(committed.path)
         )
         self.store.prune(self._keep)
-        log.info("checkpoint %s is committed", self.latest.path.name)
+        log.info("checkpoint %s is committed", committed.path.name)

@@ -1,9 +1,9 @@
 """The Train stage as one pod sees it: claim the checkpoints, run torchrun, name the end.
 
-The rank that is 0 over all pods leaves its result in scratch; its pod publishes it.
+One rank of each pod notes in scratch what training began with; the rank that is 0 over all pods
+leaves its result there, and its pod publishes it.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 WORKER: Final = "fairlead_trainer.train.worker"
 SCRATCH: Final = "fairlead-train"
 RESULT_FILE: Final = "result.json"
+BEGAN_FILE: Final = "began.json"
 HEARTBEAT_FILE: Final = "heartbeat"
 STOP_FILE: Final = "stop"
 ERROR_FILE: Final = "error.json"
@@ -46,7 +47,9 @@ def run(settings: Settings) -> Termination:
         log.warning("%s; ending in %d s", failure.message, PEER_WAIT_SECONDS)
         if launcher.wait_for_sigterm(PEER_WAIT_SECONDS):
             log.info("told to end while waiting")
-    raise failure
+    raise StageFailure(
+        failure.cause, failure.message, training=_reached(settings, scratch / BEGAN_FILE)
+    )
 
 
 def check(settings: Settings) -> None:
@@ -84,14 +87,33 @@ def fresh_scratch(settings: Settings) -> Path:
 
 
 def _succeeded(settings: Settings, result_file: Path) -> Termination:
-    if settings.publishes and not result_file.is_file():
+    training = _noted(result_file)
+    if settings.publishes and training is None:
         raise StageFailure(Cause.CRASHED, "torchrun ended well but rank 0 left no result")
-    training = None
-    if result_file.is_file():
-        training = TrainingResult.model_validate(json.loads(result_file.read_text()))
     return Termination(
         cause=Cause.SUCCEEDED,
         stage=settings.stage,
         attempt=settings.attempt,
         training=training,
     )
+
+
+def _reached(settings: Settings, began_file: Path) -> TrainingResult | None:
+    """What training has saved by now, by which the operator tells progress from none.
+
+    Nothing is verified anew: what this attempt committed was hashed then, and what it began with
+    was verified before. An older attempt's newest may be one that was passed over.
+    """
+    began = _noted(began_file)
+    if began is None:
+        return None
+    newest = next(iter(store(settings).committed()), None)
+    if newest is None or newest.attempt != settings.attempt:
+        return began
+    path = newest.path.relative_to(settings.folder).as_posix()
+    return began.model_copy(update={"step": newest.step, "checkpoint": path})
+
+
+def _noted(file: Path) -> TrainingResult | None:
+    """What a rank left in scratch."""
+    return TrainingResult.model_validate_json(file.read_bytes()) if file.is_file() else None

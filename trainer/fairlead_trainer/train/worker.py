@@ -14,7 +14,7 @@ from fairlead_api import uris
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.runfile import DATA_DIR
 from fairlead_api.termination import Cause, TrainingResult
-from fairlead_trainer import checkpoint, settings
+from fairlead_trainer import checkpoint, settings, storage
 from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.prepare.stage import standing
 from fairlead_trainer.train import arguments, deepspeed_config, model, saving, stage, world
@@ -46,7 +46,10 @@ def train(loaded: settings.Settings) -> None:
             Cause.CRASHED, f"{proven.size} ranks answer, torchrun speaks of {expected}"
         )
     resume = _resume_from(store, trainer.args.process_index)
-    output = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    began = _began(proven, resume, loaded.folder)
+    if trainer.args.local_process_index == 0:
+        _note(loaded, stage.BEGAN_FILE, began)
+    output = trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
     trainer.refuse_divergence()
     step = int(trainer.state.global_step)
     if together.stopped:
@@ -54,13 +57,14 @@ def train(loaded: settings.Settings) -> None:
         raise StageFailure(
             Cause.DISRUPTED,
             f"ended by SIGTERM at step {step}, "
-            + (f"saved as {saved.path.name}" if saved else "saved by rank 0"),
+            + (f"saved as {saved.path.name}" if saved else "without room to save"),
         )
     _save_last(trainer)
     if trainer.args.process_index == 0:
-        result = _result(trainer, proven, resume, float(output.training_loss), loaded.folder)
-        path = stage.scratch_folder(loaded) / stage.RESULT_FILE
-        path.write_text(result.model_dump_json(by_alias=True, exclude_none=True))
+        latest = trainer.saver.latest
+        path = latest.path.relative_to(loaded.folder).as_posix() if latest else began.checkpoint
+        reached = {"step": step, "loss": float(output.training_loss), "checkpoint": path}
+        _note(loaded, stage.RESULT_FILE, began.model_copy(update=reached))
 
 
 def _trainer(
@@ -119,20 +123,20 @@ def _are_messages(rows: "Dataset") -> bool:
     return "messages" in row or isinstance(row.get("prompt"), list)
 
 
-def _resume_from(store: checkpoint.CheckpointStore, rank: int) -> Path | None:
+def _resume_from(store: checkpoint.CheckpointStore, rank: int) -> checkpoint.Committed | None:
     """The newest checkpoint that verifies, as rank 0 finds it, so that all ranks take the same."""
     found = store.newest() if rank == 0 else None
     path = world.from_first(str(found.path) if found else "")
     if path:
         log.info("going on from %s", Path(path).name)
-    return Path(path) if path else None
+    return checkpoint.at(Path(path)) if path else None
 
 
 def _save_last(trainer: "Trainer") -> None:
     """Export reads the last checkpoint, so the last step must have one."""
     latest = trainer.saver.latest
     step = int(trainer.state.global_step)
-    if world.any_rank(latest is not None and latest.step == step):
+    if latest is not None and latest.step == step:
         return
     num_skipped = trainer.saver.num_skipped
     trainer._save_checkpoint(trainer.model, None)
@@ -144,19 +148,24 @@ def _save_last(trainer: "Trainer") -> None:
         )
 
 
-def _result(
-    trainer: "Trainer", proven: world.World, resume: Path | None, loss: float, folder: Path
+def _began(
+    proven: world.World, resume: checkpoint.Committed | None, folder: Path
 ) -> TrainingResult:
-    latest = trainer.saver.latest
-    newest = latest.path if latest else resume
+    """What all ranks know before the first step."""
+    path = resume.path.relative_to(folder).as_posix() if resume else None
     return TrainingResult(
-        step=int(trainer.state.global_step),
-        loss=loss,
+        step=resume.step if resume else 0,
         world_size=proven.size,
         num_nodes=proven.num_nodes,
-        checkpoint=newest.relative_to(folder).as_posix() if newest else None,
-        resumed_from=resume.relative_to(folder).as_posix() if resume else None,
+        checkpoint=path,
+        resumed_from=path,
     )
+
+
+def _note(loaded: settings.Settings, name: str, result: TrainingResult) -> None:
+    """Leave a result to the launcher, which may read it at any time."""
+    path = stage.scratch_folder(loaded) / name
+    storage.write_file(path, result.model_dump_json(by_alias=True, exclude_none=True).encode())
 
 
 if __name__ == "__main__":
