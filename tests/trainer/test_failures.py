@@ -68,6 +68,36 @@ def test_full_disk_is_known_by_its_number(code):
     assert failures.of_exception(OSError(code, "voll")).cause is Cause.STORAGE_FULL
 
 
+def behind(error, cause):
+    """An exception that a library raised while it handled another."""
+    error.__context__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        pytest.param(ValueError("no such architecture"), Cause.MODEL_ERROR, id="content"),
+        pytest.param(OSError("it looks like no valid JSON"), Cause.MODEL_ERROR, id="words"),
+        pytest.param(FileNotFoundError(errno.ENOENT, "gone"), Cause.MODEL_ERROR, id="no-file"),
+        pytest.param(
+            RuntimeError("CUDA out of memory. Tried 2 GiB"), Cause.OUT_OF_MEMORY, id="memory"
+        ),
+        pytest.param(RuntimeError("Connection closed by peer"), Cause.PEER_LOST, id="peer"),
+        pytest.param(OSError(errno.EIO, "Input/output error"), Cause.CRASHED, id="io"),
+        pytest.param(OSError(errno.ESTALE, "Stale file handle"), Cause.CRASHED, id="stale"),
+        pytest.param(OSError(errno.ETIMEDOUT, "timed out"), Cause.CRASHED, id="timeout"),
+        pytest.param(
+            behind(OSError("unable to load vocabulary"), OSError(errno.ESTALE, "stale")),
+            Cause.CRASHED,
+            id="stale-behind-the-librarys-own",
+        ),
+    ],
+)
+def test_what_was_read_is_blamed_only_where_the_machine_explains_nothing(error, cause):
+    assert failures.blamed(Cause.MODEL_ERROR, "cannot be loaded", error).cause is cause
+
+
 def test_named_failure_stays_itself():
     failure = StageFailure(Cause.FENCED, "attempt 2 has taken over")
     assert failures.of_exception(failure) is failure

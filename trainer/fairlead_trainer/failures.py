@@ -9,6 +9,7 @@ cause of a process that it only knows from torchrun's error file. The tree::
 
 import errno
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from fairlead_api.termination import Cause, TrainingResult
@@ -50,6 +51,7 @@ _PATTERNS: Final = (
     ),
 )
 _FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_ANSWER: Final = frozenset({errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
 _MESSAGES: Final = {
     Cause.OUT_OF_MEMORY: "out of memory: lower perDeviceTrainBatchSize or prepare.maxLength, set"
     " gradientCheckpointing, use LoRA or a higher zeroStage, or raise resourcesPerNode",
@@ -76,6 +78,29 @@ def of_exception(error: BaseException) -> StageFailure:
     if isinstance(error, OSError) and error.errno in _FULL_ERRORS:
         return StageFailure(Cause.STORAGE_FULL, f"{_MESSAGES[Cause.STORAGE_FULL]} ({error})")
     return StageFailure(*name_cause(f"{type(error).__name__}: {error}"))
+
+
+def blamed(cause: Cause, message: str, error: Exception) -> StageFailure:
+    """Blame what was being read for an exception, unless the machine explains it.
+
+    Memory, lost peers and storage that doesn't answer pass by another attempt; a cause that is
+    the user's would end the job.
+    """
+    named = of_exception(error)
+    if named.cause is not Cause.CRASHED or any(map(_is_no_answer, _chain(error))):
+        return named
+    return StageFailure(cause, message)
+
+
+def _is_no_answer(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in _NO_ANSWER
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those behind it: libraries raise their own in place of storage's."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _last_line(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fairlead_api.finetunejob import DataFormat, FineTuneJobSpec, Tuning
 from fairlead_api.termination import Cause
+from fairlead_trainer import failures
 from fairlead_trainer.failures import StageFailure
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def load(folder: Path, spec: FineTuneJobSpec) -> "PreTrainedModel":
             local_files_only=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise StageFailure(
-            Cause.MODEL_ERROR, f"model.uri {spec.model.uri} cannot be loaded: {error}"
+        raise failures.blamed(
+            Cause.MODEL_ERROR, f"model.uri {spec.model.uri} cannot be loaded: {error}", error
         ) from error
 
 
@@ -64,9 +65,9 @@ def tokenizer(folder: Path, spec: FineTuneJobSpec, messages: bool) -> "PreTraine
         loaded = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise StageFailure(
-            Cause.MODEL_ERROR, f"model.uri {spec.model.uri}: no usable tokenizer: {error}"
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise failures.blamed(
+            Cause.MODEL_ERROR, f"model.uri {spec.model.uri}: no usable tokenizer: {error}", error
         ) from error
     if messages and not loaded.chat_template:
         raise StageFailure(
