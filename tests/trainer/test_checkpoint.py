@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -155,6 +157,35 @@ def test_same_attempt_may_claim_again(folder):
     claimed(folder, 2)
     claimed(folder, 2)
     assert (folder / FENCE).read_text() == "2"
+
+
+def test_pods_of_one_attempt_may_claim_at_the_same_time(folder):
+    written = write(claimed(folder, 1), 20)
+    for number in range(500):
+        (written / f"global_step/rank{number}.pt").write_bytes(b"state")
+    begin = Barrier(8)
+
+    def pod(_number):
+        begin.wait()
+        claimed(folder, 2)
+
+    with ThreadPoolExecutor(8) as pods:
+        assert list(pods.map(pod, range(8))) == [None] * 8
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", FENCE]
+
+
+def test_claim_clears_what_a_killed_pruning_left(folder, monkeypatch):
+    store = claimed(folder)
+    saved(store, 10)
+    saved(store, 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda _path: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            store.prune(1)
+    assert [found.step for found in store.committed()] == [20]
+    claimed(folder, 2)
+    names = {path.name for path in folder.iterdir()}
+    assert names == {".lock", FENCE, LATEST, "step-00000020-a1"}
 
 
 def test_newer_attempts_checkpoint_wins_over_a_later_step_of_an_older_one(folder):

@@ -10,6 +10,7 @@ with the same methods; this one is for POSIX file systems. Layout::
     latest                     name of the checkpoint committed last (for people and tools)
     step-00000120-a2/          a committed checkpoint, with MANIFEST.json
     .aside-a2/                 what attempt 2 is writing
+    .removed-…                 what was being removed
 """
 
 import fcntl
@@ -69,14 +70,18 @@ class CheckpointStore:
         return self.folder / f".aside-a{self.attempt}"
 
     def claim(self) -> None:
-        """Fence off older attempts and clear what they left half written."""
+        """Fence off older attempts and clear what they left half written.
+
+        All pods of an attempt do so at the same time, before any of them writes.
+        """
         storage.make_folder(self.folder)
         with self._locked():
             self._refuse_if_fenced()
             storage.write_file(self.folder / FENCE, str(self.attempt).encode())
         for path in self.folder.iterdir():
             found = _ASIDE.fullmatch(path.name)
-            if found and int(found["attempt"]) <= self.attempt:
+            is_left = found is not None and int(found["attempt"]) <= self.attempt
+            if is_left or path.name.startswith(storage.REMOVED):
                 storage.remove_tree(path)
 
     def commit(self, written: Path, step: int) -> Committed:
@@ -123,12 +128,7 @@ class CheckpointStore:
     def prune(self, keep: int) -> None:
         """Remove all but the newest checkpoints."""
         for checkpoint in self.committed()[keep:]:
-            # Renamed first: a half-removed folder must not look committed.
-            doomed = self.aside / f"removed-{checkpoint.path.name}"
-            storage.make_folder(self.aside)
-            storage.remove_tree(doomed)
-            checkpoint.path.rename(doomed)
-            storage.remove_tree(doomed)
+            storage.remove_tree(checkpoint.path)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

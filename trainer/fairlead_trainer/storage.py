@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from fairlead_api.artifact import ArtifactFile
 
 FILE_MODE: Final = 0o644
 FOLDER_MODE: Final = 0o755
+REMOVED: Final = ".removed-"
 _CHUNK_BYTES: Final = 1 << 20
 
 
@@ -89,11 +91,21 @@ def move_folder(source: Path, target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file or folder; one that isn't there is fine, another error isn't."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        shutil.rmtree(path)
+    """Remove a file or folder; one that isn't there is fine, another error isn't.
+
+    It is renamed first: nobody sees half of it, and others may remove it as well, or still write
+    below its name. A kill leaves it behind under a name that begins with ``REMOVED``.
+    """
+    doomed = path.with_name(f"{REMOVED}{uuid.uuid4().hex}")
+    try:
+        path.rename(doomed)
+    except FileNotFoundError:
+        return
+    if doomed.is_symlink() or doomed.is_file():
+        doomed.unlink(missing_ok=True)
+    while doomed.exists():
+        with suppress(FileNotFoundError):  # somebody else clears what they think was left
+            shutil.rmtree(doomed)
 
 
 def file_record(folder: Path, path: Path) -> ArtifactFile:
