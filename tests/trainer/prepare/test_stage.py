@@ -183,14 +183,34 @@ def test_data_that_stands_is_not_made_again(settle, claim):
     assert again.prepared == first.prepared
 
 
-def test_data_that_was_harmed_is_made_anew(settle):
+HARMS = [
+    pytest.param(lambda data: (data / "train-00000.parquet").write_bytes(b"PAR1"), id="shard"),
+    pytest.param(lambda data: (data / "train-00000.parquet").unlink(), id="no-shard"),
+    pytest.param(lambda data: (data / stage.MANIFEST).unlink(), id="no-manifest"),
+    pytest.param(lambda data: (data / stage.MANIFEST).write_text("{"), id="torn-manifest"),
+]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_data_that_was_harmed_is_made_anew(settle, harm):
     settings = settle(**inline(ROW))
     first = stage.run(settings)
-    shard = settings.folder / "data/train-00000.parquet"
-    whole = shard.read_bytes()
-    shard.write_bytes(whole[:-1])
+    harm(settings.folder / "data")
     assert stage.run(settings).prepared == first.prepared
-    assert shard.read_bytes() == whole
+    assert table(settings) == [json.loads(ROW)]
+    assert [path.name for path in settings.folder.iterdir()] == ["data"]
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_looking_at_harmed_data_changes_nothing(settle, harm):
+    settings = settle(**inline(ROW))
+    stage.run(settings)
+    data = settings.folder / "data"
+    harm(data)
+    before = {path.name: path.read_bytes() for path in data.iterdir()}
+    with pytest.raises(stage.Unusable):
+        stage.standing(data)
+    assert {path.name: path.read_bytes() for path in data.iterdir()} == before
 
 
 def test_many_rows_go_into_groups_and_shards(settle, monkeypatch):

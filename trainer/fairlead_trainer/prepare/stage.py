@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from fairlead_api.artifact import ArtifactFile
 from fairlead_api.base import StatusModel
 from fairlead_api.finetunejob import DataFormat, Dataset
@@ -30,11 +32,18 @@ class Manifest(StatusModel):
     files: tuple[ArtifactFile, ...]
 
 
+class Unusable(ValueError):
+    """Prepared data that isn't there or doesn't verify; its text says why."""
+
+
 def run(settings: Settings) -> Termination:
     """Prepare the data, or find it whole from an attempt that lost its result."""
     folder = settings.folder / DATA_DIR
-    manifest = standing(folder)
-    if manifest is None:
+    try:
+        manifest = standing(folder)
+    except Unusable as error:
+        log.info("no prepared data to go on with: %s", error)
+        storage.remove_tree(folder)
         manifest = _prepare(settings, folder)
     prepared = manifest.prepared
     log.info("%d rows, %s, %s", prepared.num_rows, prepared.format, prepared.digest)
@@ -47,18 +56,16 @@ def run(settings: Settings) -> Termination:
     )
 
 
-def standing(folder: Path) -> Manifest | None:
-    """The data that is there and verifies; what doesn't verify is removed."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    manifest = Manifest.model_validate_json(path.read_bytes())
+def standing(folder: Path) -> Manifest:
+    """The data that is there and verifies; raises Unusable, and leaves alone what doesn't."""
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, ValidationError) as error:
+        raise Unusable(f"{MANIFEST}: {error}") from error
     problem = storage.mismatch(folder, manifest.files)
-    if problem is None:
-        return manifest
-    log.warning("prepared data is made anew: %s", problem)
-    storage.remove_tree(folder)
-    return None
+    if problem is not None:
+        raise Unusable(problem)
+    return manifest
 
 
 def _prepare(settings: Settings, folder: Path) -> Manifest:

@@ -16,7 +16,7 @@ from fairlead_api.runfile import DATA_DIR
 from fairlead_api.termination import Cause, TrainingResult
 from fairlead_trainer import checkpoint, settings, storage
 from fairlead_trainer.failures import StageFailure
-from fairlead_trainer.prepare.stage import standing
+from fairlead_trainer.prepare.stage import Unusable, standing
 from fairlead_trainer.train import arguments, deepspeed_config, model, saving, stage, world
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _trainer(
     # On CPUs the group is torch's alone; ZeRO-3 partitions while the model is being loaded, by
     # the world that DeepSpeed knows of.
     deepspeed.init_distributed()
-    rows = _rows(loaded)
+    rows = _rows(loaded, config.process_index)
     together = Together(stage.watch(loaded))
     trainer = Trainer(
         model=model.load(folder, spec),
@@ -104,18 +104,29 @@ def _trainer(
     return trainer, together
 
 
-def _rows(loaded: settings.Settings) -> "Dataset":
-    """The prepared rows, memory-mapped from scratch."""
+def _rows(loaded: settings.Settings, rank: int) -> "Dataset":
+    """The prepared rows, verified by rank 0 for all, memory-mapped from scratch."""
     from datasets import load_dataset
 
     folder = loaded.folder / DATA_DIR
-    if standing(folder) is None:
-        raise StageFailure(
-            Cause.USER_ERROR, f"{DATA_DIR}/ of the job's folder is gone or changed: prepare again"
-        )
+    problem = data_problem(folder) if rank == 0 else ""
+    if problem := world.from_first(problem):
+        raise StageFailure(Cause.CRASHED, problem)
     files = [str(path) for path in sorted(folder.glob("*.parquet"))]
     cache = stage.scratch_folder(loaded) / "rows"
     return load_dataset("parquet", data_files=files, split="train", cache_dir=str(cache))
+
+
+def data_problem(data: Path) -> str:
+    """What to tell of prepared data that doesn't verify any more; empty where it does."""
+    try:
+        standing(data)
+    except Unusable as error:
+        return (
+            f"the prepared data in {data} has changed since Prepare ended: {error}. If a further"
+            " attempt says the same, delete the job and apply it again: it prepares its data anew"
+        )
+    return ""
 
 
 def _are_messages(rows: "Dataset") -> bool:
