@@ -213,6 +213,18 @@ def test_pruning_keeps_the_newest(folder, keep, left):
     assert [found.step for found in store.committed()] == left
 
 
+def test_pruning_keeps_no_broken_one_in_place_of_a_good_one(folder):
+    old = claimed(folder)
+    for step in (50, 100):
+        saved(old, step)
+    (folder / "step-00000100-a1/model.safetensors").write_bytes(b"WEIGHTS")
+    new = claimed(folder, 2)
+    assert new.newest().step == 50
+    saved(new, 60)
+    new.prune(2)
+    assert [(found.attempt, found.step) for found in new.committed()] == [(2, 60), (1, 50)]
+
+
 def test_full_disk_leaves_the_older_checkpoint(folder, monkeypatch):
     store = claimed(folder)
     saved(store, 10)

@@ -63,6 +63,7 @@ class CheckpointStore:
     def __init__(self, folder: Path, attempt: int) -> None:
         self.folder = folder
         self.attempt = attempt
+        self._passed_over: set[Path] = set()
 
     @property
     def aside(self) -> Path:
@@ -119,15 +120,18 @@ class CheckpointStore:
     def newest(self) -> Committed | None:
         """The newest checkpoint that verifies; broken ones are named in the log."""
         for checkpoint in self.committed():
-            problem = _problem(checkpoint.path)
+            problem = problem_with(checkpoint.path)
             if problem is None:
                 return checkpoint
             log.warning("checkpoint %s is passed over: %s", checkpoint.path.name, problem)
+            self._passed_over.add(checkpoint.path)
         return None
 
     def prune(self, keep: int) -> None:
-        """Remove all but the newest checkpoints."""
-        for checkpoint in self.committed()[keep:]:
+        """Remove all but the newest checkpoints; one that was passed over as broken goes too."""
+        committed = self.committed()
+        good = [found for found in committed if found.path not in self._passed_over]
+        for checkpoint in set(committed) - set(good[:keep]):
             storage.remove_tree(checkpoint.path)
 
     @contextmanager
@@ -155,7 +159,7 @@ def at(path: Path) -> Committed | None:
     return Committed(int(name["attempt"]), int(name["step"]), path) if name else None
 
 
-def _problem(folder: Path) -> str | None:
+def problem_with(folder: Path) -> str | None:
     """Say what is wrong with a checkpoint; None where it verifies."""
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())

@@ -1,13 +1,14 @@
-"""The last checkpoint becomes an artifact that verifies, and nothing else does."""
+"""What Train ended with becomes an artifact that verifies, and nothing else does."""
 
 import json
+import shutil
 import stat
 
 import pytest
 
 from fairlead_api.artifact import ARTIFACT_FILE, ArtifactRecord, content_digest
 from fairlead_api.finetunestatus import Stage
-from fairlead_api.termination import Cause, PreparedData, Termination
+from fairlead_api.termination import Cause, PreparedData, Termination, TrainingResult
 from fairlead_trainer import storage
 from fairlead_trainer.checkpoint import CheckpointStore
 from fairlead_trainer.export import publishing, selection, stage
@@ -40,6 +41,13 @@ STATES = {
 }
 
 
+def tell(settings, of_stage, **told):
+    """Put an earlier stage's result into storage."""
+    done = Termination(cause=Cause.SUCCEEDED, stage=of_stage, **told)
+    path = settings.locate(settings.run.result_file(of_stage))
+    storage.write_file(path, done.model_dump_json(by_alias=True).encode())
+
+
 @pytest.fixture
 def trained(settle):
     """Settings of an Export attempt behind a committed checkpoint."""
@@ -47,16 +55,16 @@ def trained(settle):
     def make(files, step=10, attempt=1, **spec):
         settings = settle(Stage.EXPORT, attempt=attempt, **spec)
         prepared = PreparedData(digest="sha256:data", num_rows=1, format="Text")
-        done = Termination(cause=Cause.SUCCEEDED, prepared=prepared)
-        path = settings.locate(settings.run.result_file(Stage.PREPARE))
-        storage.write_file(path, done.model_dump_json(by_alias=True).encode())
+        tell(settings, Stage.PREPARE, prepared=prepared)
         store = CheckpointStore(settings.folder / "checkpoints", attempt)
         store.claim()
         written = store.aside / f"checkpoint-{step}"
         for name, content in (files | STATES).items():
             storage.write_file(written / name, content.encode())
         (written / next(iter(files))).chmod(0o600)
-        store.commit(written, step)
+        path = store.commit(written, step).path.relative_to(settings.folder).as_posix()
+        training = TrainingResult(step=step, world_size=1, checkpoint=path)
+        tell(settings, Stage.TRAIN, training=training)
         return settings
 
     return make
@@ -111,13 +119,28 @@ def test_adapter_names_its_base_by_uri(trained):
     assert config["base_model_name_or_path"] == "pvc://demo/bases/dates"
 
 
-def test_newest_checkpoint_that_verifies_is_exported(trained):
-    settings = trained(MODEL | {"config.json": '{"step": 10}'})
+def test_checkpoint_that_train_ended_with_is_exported(trained):
+    trained(MODEL | {"config.json": '{"step": 10}'})
     settings = trained(MODEL | {"config.json": '{"step": 20}'}, step=20)
-    broken = settings.folder / "checkpoints/step-00000020-a1/model-00001-of-00002.safetensors"
-    broken.write_text("FIRST")
     stage.run(settings)
-    assert json.loads((settings.folder / "artifact/config.json").read_text()) == {"step": 10}
+    assert json.loads((settings.folder / "artifact/config.json").read_text()) == {"step": 20}
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param(lambda path: (path / "model.safetensors.index.json").unlink(), id="file"),
+        pytest.param(lambda path: (path / "config.json").write_text("[]"), id="bits"),
+        pytest.param(shutil.rmtree, id="folder"),
+    ],
+)
+def test_broken_checkpoint_gives_way_to_no_older_one(trained, harm):
+    trained(MODEL)
+    settings = trained(MODEL, step=20)
+    harm(settings.folder / "checkpoints/step-00000020-a1")
+    with pytest.raises(StageFailure, match="step-00000020-a1, which Train ended with, does not"):
+        stage.run(settings)
+    assert not (settings.folder / "artifact").exists()
 
 
 def test_published_artifact_is_found_again(trained, monkeypatch):
@@ -145,9 +168,16 @@ def test_checkpoint_without_a_model_is_refused(trained, missing):
     assert not list(settings.folder.glob(".artifact*"))
 
 
-def test_export_without_a_checkpoint_is_refused(settle):
-    with pytest.raises(StageFailure, match="no checkpoint that verifies"):
+def test_export_without_trains_result_is_refused(settle):
+    with pytest.raises(StageFailure, match="Train's result is gone"):
         stage.run(settle(Stage.EXPORT))
+
+
+def test_export_without_a_checkpoint_is_refused(settle):
+    settings = settle(Stage.EXPORT)
+    tell(settings, Stage.TRAIN, training=TrainingResult(step=1, world_size=1))
+    with pytest.raises(StageFailure, match="tells of no checkpoint"):
+        stage.run(settings)
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "weights.pt", "weights.pkl"])

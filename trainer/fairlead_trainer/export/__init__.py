@@ -1,4 +1,4 @@
-"""Export: the last checkpoint becomes an artifact that a server may trust.
+"""Export: the checkpoint that Train ended with becomes an artifact that a server may trust.
 
 Room law: ``selection`` and ``publishing`` are plain Python; torch and peft load in ``merging``
 only, and only where an adapter is merged. Order: ``selection`` (which files), ``merging``,
