@@ -83,6 +83,27 @@ def test_rank_killed_by_the_kernel_is_out_of_memory(tmp_path, events, cause, tex
     assert failure.cause is cause
 
 
+@pytest.mark.parametrize(
+    ("text", "killed", "terminated", "cause"),
+    [
+        pytest.param("RuntimeError: Connection closed by peer", 1, False, "OutOfMemory", id="peer"),
+        pytest.param("RuntimeError: Connection closed by peer", 0, False, "PeerLost", id="nobody"),
+        pytest.param("SignalException: got signal: 15", 1, True, "Disrupted", id="sigterm"),
+        pytest.param("RuntimeError: Connection closed by peer", 0, True, "PeerLost", id="told"),
+        pytest.param("StageFailure: [Diverged] loss", 1, False, "Diverged", id="own-words"),
+    ],
+)
+def test_rank_killed_for_memory_explains_what_its_siblings_say(
+    tmp_path, text, killed, terminated, cause
+):
+    counter = tmp_path / "memory.events"
+    counter.write_text(f"oom 1\noom_kill {killed}\n")
+    ended = Ended(1, terminated=terminated)
+    failure = elastic.failure(ended, error_file(tmp_path, text), oom_files=(counter,))
+    assert failure is not None
+    assert failure.cause == cause
+
+
 def test_torn_error_file_still_ends_by_name(tmp_path):
     path = tmp_path / "error.json"
     path.write_text('{"message": ')

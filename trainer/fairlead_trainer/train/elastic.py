@@ -32,10 +32,12 @@ def failure(
         return StageFailure(Cause.STALLED, "no training step within the time that one may take")
     told = _message(error_file)
     named = name_cause(told) if told else None
-    if named and named[0] is not Cause.CRASHED:
+    cause = named[0] if named else Cause.CRASHED
+    if named and cause not in (Cause.CRASHED, Cause.PEER_LOST):
         return StageFailure(*named)
-    if ended.terminated:
+    if ended.terminated and cause is not Cause.PEER_LOST:
         return StageFailure(Cause.DISRUPTED, "ended by SIGTERM before it could save")
+    # A rank that the kernel killed says nothing itself; its siblings only miss a peer.
     if _killed_for_memory(oom_files):
         return StageFailure(Cause.OUT_OF_MEMORY, _OUT_OF_MEMORY)
     if named:
