@@ -168,6 +168,20 @@ def test_two_ranks_train_and_export_a_model(job):
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
 
 
+def test_result_lost_behind_the_last_checkpoint_is_told_without_another_step(job):
+    job.configure(numProcPerNode=1)
+    assert job.run("train")[0] == 0
+    (job.folder / "results/train.json").unlink()
+    before = job.checkpoints()
+    code, end = job.run("train", attempt=2)
+    assert (code, end.cause) == (0, Cause.SUCCEEDED)
+    assert end.training is not None
+    assert end.training.step == 6
+    assert end.training.loss > 0
+    assert end.training.checkpoint == "checkpoints/step-00000006-a1"
+    assert job.checkpoints() == before
+
+
 def shapes(folder):
     """The shape of each weight in a model's folder."""
     from safetensors import safe_open

@@ -38,7 +38,6 @@ class Saver:
         self.store = store
         self.latest: Committed | None = None
         """What was committed last; the same on all ranks."""
-        self.num_skipped = 0
         self._keep = keep
         self._expected_bytes = num_trained * _BYTES_A_TRAINED_WEIGHT
         self._free_bytes = free_bytes
@@ -48,7 +47,6 @@ class Saver:
         full = rank == 0 and self._free_bytes(self.store.folder) < self._expected_bytes * _SLACK
         if not world.any_rank(full):
             return True
-        self.num_skipped += 1
         if rank == 0:
             log.error(
                 "storage is full: a checkpoint needs about %d MB; training goes on unsaved."
@@ -74,7 +72,6 @@ class Saver:
             return
         if name_cause(problem)[0] is not Cause.STORAGE_FULL:
             raise RuntimeError(problem)
-        self.num_skipped += 1
         if rank == 0:
             log.error("storage is full: no checkpoint of step %d; training goes on", step)
             storage.remove_tree(written)

@@ -5,10 +5,11 @@ leaves the result in scratch. torch is imported inside functions, so that a brok
 told before half a minute of imports.
 """
 
+import json
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from fairlead_api import uris
 from fairlead_api.finetunestatus import Stage
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from fairlead_trainer.train.sft import Together, Trainer
 
 log = logging.getLogger(__name__)
+
+TRAINER_STATE: Final = "trainer_state.json"  # transformers' name
 
 
 def main() -> None:
@@ -49,6 +52,38 @@ def train(loaded: settings.Settings) -> None:
     began = _began(proven, resume, loaded.folder)
     if trainer.args.local_process_index == 0:
         _note(loaded, stage.BEGAN_FILE, began)
+    state = finished(resume)
+    if state is None:
+        result = began.model_copy(update=_train(trainer, together, resume, loaded.folder))
+    else:
+        log.info("nothing is left to train")
+        result = began.model_copy(update={"loss": last_loss(state)})
+    if trainer.args.process_index == 0:
+        _note(loaded, stage.RESULT_FILE, result)
+
+
+def finished(resume: checkpoint.Committed | None) -> dict[str, Any] | None:
+    """The trainer's state in a checkpoint that has the last step; None where steps are left.
+
+    An attempt may end between its last checkpoint and its result; upstream's trainer would go on
+    beyond the last step, or report a loss over no step.
+    """
+    if resume is None:
+        return None
+    state: dict[str, Any] = json.loads((resume.path / TRAINER_STATE).read_text())
+    return state if state["global_step"] >= state["max_steps"] else None
+
+
+def last_loss(state: dict[str, Any]) -> float | None:
+    """The loss that was logged last; None where the run was too short to log one."""
+    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+    return losses[-1] if losses else None
+
+
+def _train(
+    trainer: "Trainer", together: "Together", resume: checkpoint.Committed | None, folder: Path
+) -> dict[str, Any]:
+    """Make the steps that are left; returns what was reached."""
     output = trainer.train(resume_from_checkpoint=str(resume.path) if resume else None)
     trainer.refuse_divergence()
     step = int(trainer.state.global_step)
@@ -59,12 +94,12 @@ def train(loaded: settings.Settings) -> None:
             f"ended by SIGTERM at step {step}, "
             + (f"saved as {saved.path.name}" if saved else "without room to save"),
         )
-    _save_last(trainer)
-    if trainer.args.process_index == 0:
-        latest = trainer.saver.latest
-        path = latest.path.relative_to(loaded.folder).as_posix() if latest else began.checkpoint
-        reached = {"step": step, "loss": float(output.training_loss), "checkpoint": path}
-        _note(loaded, stage.RESULT_FILE, began.model_copy(update=reached))
+    last = _save_last(trainer)
+    return {
+        "step": step,
+        "loss": float(output.training_loss),
+        "checkpoint": last.path.relative_to(folder).as_posix(),
+    }
 
 
 def _trainer(
@@ -143,20 +178,19 @@ def _resume_from(store: checkpoint.CheckpointStore, rank: int) -> checkpoint.Com
     return checkpoint.at(Path(path)) if path else None
 
 
-def _save_last(trainer: "Trainer") -> None:
+def _save_last(trainer: "Trainer") -> checkpoint.Committed:
     """Export reads the last checkpoint, so the last step must have one."""
-    latest = trainer.saver.latest
     step = int(trainer.state.global_step)
-    if latest is not None and latest.step == step:
-        return
-    num_skipped = trainer.saver.num_skipped
-    trainer._save_checkpoint(trainer.model, None)
-    if trainer.saver.num_skipped > num_skipped:
+    if trainer.saver.latest is None or trainer.saver.latest.step != step:
+        trainer._save_checkpoint(trainer.model, None)
+    last = trainer.saver.latest
+    if last is None or last.step != step:
         raise StageFailure(
             Cause.STORAGE_FULL,
             f"training is done at step {step} but there is no room for its result: free space on"
             " the claim",
         )
+    return last
 
 
 def _began(
