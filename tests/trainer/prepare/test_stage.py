@@ -1,7 +1,12 @@
 """Datasets in, parquet and a digest out; refusals name dataset, file and line."""
 
+import errno
+import itertools
 import json
+import struct
+from pathlib import Path
 
+import pyarrow
 import pytest
 from pyarrow import Table, parquet
 
@@ -9,7 +14,7 @@ from fairlead_api import names
 from fairlead_api.termination import Cause
 from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.prepare import parquet as shards
-from fairlead_trainer.prepare import reading, stage
+from fairlead_trainer.prepare import reading, sources, stage
 
 ROW = '{"prompt": "two kilos", "completion": "2000 g"}'
 OTHER = '{"prompt": "a metre", "completion": "1000 mm"}'
@@ -111,6 +116,11 @@ def test_byte_order_mark_is_passed_over(settle, claim):
             f"{ROW}\n".encode() + b'{"prompt": "\xff"}', "line 2: is not UTF-8", id="not-utf-8"
         ),
         pytest.param(b"[" * 100_000, "line 1: ", id="nested"),
+        pytest.param(
+            f'{ROW}\n{{"text": "a", "id": {"1" * 5000}}}'.encode(),
+            "line 2: Exceeds the limit",
+            id="number-of-5000-digits",
+        ),
         pytest.param(b"\n\n", "dataset amounts: it has no rows", id="empty"),
         pytest.param(b"", "dataset amounts: it has no rows", id="no-bytes"),
     ],
@@ -129,6 +139,70 @@ def test_broken_parquet_is_refused_by_name(settle, claim):
     (claim / "rows.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(StageFailure, match=r"rows.parquet, row 1: is no readable parquet"):
         stage.run(settle(**from_claim("rows.parquet")))
+
+
+def texts(*values):
+    """A column of texts whose bytes are as given."""
+    offsets = list(itertools.accumulate(map(len, values), initial=0))
+    buffers = [struct.pack(f"{len(offsets)}i", *offsets), b"".join(values)]
+    return pyarrow.StringArray.from_buffers(len(values), *map(pyarrow.py_buffer, buffers))
+
+
+NANOSECONDS = pyarrow.array([1000, 1], pyarrow.timestamp("ns"))
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param({"text": texts(b"a metre", b"\xff\xfe")}, id="not-utf-8"),
+        pytest.param({"text": NANOSECONDS}, id="time"),
+    ],
+)
+def test_value_without_a_text_is_refused_by_its_row(settle, claim, columns):
+    parquet.write_table(pyarrow.table(columns), claim / "rows.parquet")
+    with pytest.raises(StageFailure) as caught:
+        stage.run(settle(**from_claim("rows.parquet")))
+    assert caught.value.cause is Cause.DATASET_ERROR
+    assert "dataset amounts, file pvc://demo/rows.parquet, row " in caught.value.message
+
+
+def test_row_is_counted_up_to_the_value_that_cannot_be_read(settle, claim):
+    table = pyarrow.table({"text": texts(b"a metre", b"\xff\xfe")})
+    parquet.write_table(table, claim / "rows.parquet")
+    with pytest.raises(StageFailure, match="row 2: is no readable parquet: 'utf-8' codec"):
+        stage.run(settle(**from_claim("rows.parquet")))
+
+
+@pytest.mark.parametrize(
+    "other", [NANOSECONDS, texts(b"\xff", b"\xfe")], ids=["nanoseconds", "not-utf-8"]
+)
+def test_column_that_no_format_knows_is_not_read(settle, claim, other):
+    columns = {"at": other, "text": ["a metre", "a kilo"]}
+    parquet.write_table(pyarrow.table(columns), claim / "rows.parquet")
+    settings = settle(**from_claim("rows.parquet"))
+    stage.run(settings)
+    assert table(settings) == [{"text": "a metre"}, {"text": "a kilo"}]
+
+
+def test_columns_of_parquet_that_fit_no_format_are_named(settle, claim):
+    columns = {"question": ["how much?"], "at": NANOSECONDS[:1]}
+    parquet.write_table(pyarrow.table(columns), claim / "rows.parquet")
+    with pytest.raises(StageFailure, match=r"row 1: fits no format \(found at, question\)"):
+        stage.run(settle(**from_claim("rows.parquet")))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_storage_that_gives_no_answer_is_not_the_datasets_fault(settle, claim, suffix, monkeypatch):
+    source = sources.Source("amounts", "rows", f".{suffix}", claim / f"rows.{suffix}")
+
+    def stale(*_arguments, **_options):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(Path, "open", stale)
+    monkeypatch.setattr(parquet, "ParquetFile", stale)
+    with pytest.raises(StageFailure, match="Stale file handle") as caught:
+        next(reading.rows(source))
+    assert caught.value.cause is Cause.CRASHED
 
 
 def test_line_beyond_the_bound_is_refused(settle, monkeypatch):

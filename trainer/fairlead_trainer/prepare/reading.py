@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
-from fairlead_trainer.failures import StageFailure
+from fairlead_trainer import failures
+from fairlead_trainer.prepare.rows import COLUMNS
 from fairlead_trainer.prepare.sources import JSONL, Source
 
 MAX_LINE_BYTES: Final = 64 << 20  # what one row may take of our memory
@@ -37,7 +38,8 @@ def _open(source: Source) -> IO[bytes]:
     try:
         return source.path.open("rb")
     except OSError as error:
-        raise source.refuse(0, f"cannot be read: {error}") from error
+        failure = source.refuse(0, f"cannot be read: {error}")
+        raise failures.blamed(failure.cause, failure.message, error) from error
 
 
 def _parse(source: Source, number: int, line: bytes) -> Any:
@@ -51,6 +53,8 @@ def _parse(source: Source, number: int, line: bytes) -> Any:
         ) from error
     except RecursionError as error:
         raise source.refuse(number, "is nested too deeply") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise source.refuse(number, str(error)) from error
 
 
 def _parquet(source: Source) -> Iterator[tuple[int, Any]]:
@@ -60,10 +64,14 @@ def _parquet(source: Source) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
         with parquet.ParquetFile(source.path) as file:
-            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                for row in batch.to_pylist():
+            # Other columns are named only: they may hold what Python has no value for.
+            read = [name for name in file.schema_arrow.names if name in COLUMNS]
+            absent = dict.fromkeys(file.schema_arrow.names)
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=read):
+                for index in range(batch.num_rows):
+                    values = [column[index].as_py() for column in batch.columns]
                     number += 1
-                    yield number, row
-    except (pyarrow.ArrowException, OSError) as error:
-        failure: StageFailure = source.refuse(number + 1, f"is no readable parquet: {error}")
-        raise failure from error
+                    yield number, absent | dict(zip(batch.schema.names, values, strict=True))
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        failure = source.refuse(number + 1, f"is no readable parquet: {error}")
+        raise failures.blamed(failure.cause, failure.message, error) from error

@@ -38,6 +38,8 @@ _COLUMNS: Final = {
     DataFormat.TEXT: ("text",),
 }
 _PREFERENCE: Final = ("chosen", "rejected")
+COLUMNS: Final = frozenset(_PREFERENCE).union(*_COLUMNS.values())
+"""What decides about a row; other columns are dropped unread."""
 _EXPECTED: Final = (
     'expected {"messages": [{"role": …, "content": …}]}, {"prompt": …, "completion": …}'
     ' or {"text": …}'
