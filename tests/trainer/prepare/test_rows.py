@@ -72,6 +72,13 @@ def test_row_without_a_format_is_refused(row, told):
             {"messages": [USER, ASSISTANT]},
             id="parquet-fills-columns-with-null",
         ),
+        pytest.param(
+            {"messages": [USER, ASSISTANT], "tools": None},
+            DataFormat.CONVERSATIONAL,
+            Shape.CONVERSATIONAL,
+            {"messages": [USER, ASSISTANT]},
+            id="no-tools",
+        ),
     ],
 )
 def test_row_has_one_normal_form(row, format_, shape, normal):
@@ -132,6 +139,18 @@ def test_row_has_one_normal_form(row, format_, shape, normal):
             DataFormat.CONVERSATIONAL,
             "messages[1] has fields that SFT doesn't read: tool_calls",
             id="tools",
+        ),
+        pytest.param(
+            {"messages": [USER, ASSISTANT], "tools": [{"name": "weigh"}]},
+            DataFormat.CONVERSATIONAL,
+            "tools are not rendered into the prompt",
+            id="tools-beside-messages",
+        ),
+        pytest.param(
+            {"prompt": [USER], "completion": [ASSISTANT], "tools": "[{}]"},
+            DataFormat.PROMPT_COMPLETION,
+            "write them into the system message",
+            id="tools-beside-prompt",
         ),
         pytest.param(
             {"messages": [{"role": "user"}, ASSISTANT]},

@@ -294,6 +294,19 @@ def test_adapter_is_trained_and_exported(job, merge, stage, kind):
             "no chat template",
             id="no-chat-template",
         ),
+        pytest.param(
+            {
+                "datasets": [
+                    {
+                        "name": "long",
+                        "inline": json.dumps({"prompt": "kilos " * 30, "completion": "g"}),
+                    }
+                ]
+            },
+            Cause.DATASET_ERROR,
+            "nothing is left to learn from: 1 of 1 rows are longer than prepare.maxLength",
+            id="prompts-fill-the-length",
+        ),
     ],
 )
 def test_users_error_reaches_the_message(job, spec, cause, told):

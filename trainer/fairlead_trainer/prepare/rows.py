@@ -38,7 +38,8 @@ _COLUMNS: Final = {
     DataFormat.TEXT: ("text",),
 }
 _PREFERENCE: Final = ("chosen", "rejected")
-COLUMNS: Final = frozenset(_PREFERENCE).union(*_COLUMNS.values())
+_TOOLS: Final = "tools"
+COLUMNS: Final = frozenset({*_PREFERENCE, _TOOLS}).union(*_COLUMNS.values())
 """What decides about a row; other columns are dropped unread."""
 _EXPECTED: Final = (
     'expected {"messages": [{"role": …, "content": …}]}, {"prompt": …, "completion": …}'
@@ -69,6 +70,11 @@ def normalise(row: object, format_: DataFormat) -> tuple[Shape, dict[str, Any]]:
             raise RowError(f"{name} is missing; a {format_} row needs {_spelled(format_)}")
     if format_ is DataFormat.TEXT:
         return Shape.TEXT, {"text": _text("text", fields["text"])}
+    if fields.get(_TOOLS):
+        raise RowError(
+            "tools are not rendered into the prompt: write them into the system message, and"
+            " remove the column"
+        )
     if format_ is DataFormat.CONVERSATIONAL:
         messages = _messages("messages", fields["messages"])
         if messages[-1]["role"] != "assistant":

@@ -4,18 +4,20 @@ A leaf module: it imports torch, transformers and TRL at its top and is imported
 only, inside a function.
 """
 
+import copy
 import logging
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
-from trl import SFTTrainer
+from trl import SFTConfig, SFTTrainer
 
 from fairlead_api.termination import Cause
 from fairlead_trainer.failures import StageFailure
-from fairlead_trainer.train import world
+from fairlead_trainer.train import cutting, world
 from fairlead_trainer.train.launcher import Watch
 from fairlead_trainer.train.saving import Saver
 
@@ -27,6 +29,33 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # untyped upstream
 
     saver: Saver
     _finite: torch.Tensor | None = None
+
+    def _prepare_dataset(
+        self,
+        dataset: Dataset,
+        processing_class: Any,
+        args: SFTConfig,
+        packing: bool,
+        formatting_func: Any,
+        dataset_name: str,
+    ) -> Dataset:
+        """Tokenise, tell what the length limit cuts off, then let upstream cut and pack."""
+        uncut = copy.copy(args)
+        uncut.max_length, uncut.shuffle_dataset = None, False
+        whole = super()._prepare_dataset(
+            dataset, processing_class, uncut, False, formatting_func, dataset_name
+        )
+        problem = ""
+        if args.process_index == 0:
+            strategy = args.packing_strategy if packing else None
+            keep = cutting.kept(args.max_length, args.truncation_mode, strategy)
+            batches = whole.select_columns("labels").iter(batch_size=1000)
+            cut = cutting.measure((row for batch in batches for row in batch["labels"]), keep)
+            log.log(logging.WARNING if cut.num_cut or cut.num_mute else logging.INFO, "%s", cut)
+            problem = cut.problem
+        if problem := world.from_first(problem):
+            raise StageFailure(Cause.DATASET_ERROR, problem)
+        return super()._prepare_dataset(whole, processing_class, args, packing, None, dataset_name)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Train on a batch, and note on the device whether the loss is a number."""
