@@ -11,12 +11,19 @@ from fairlead_api import deepspeed
         pytest.param({}, [], id="empty"),
         pytest.param({"zero_optimization": {"overlap_comm": True}}, [], id="tuning"),
         pytest.param(
-            {"optimizer": {"type": "AdamW", "params": {"betas": [0, 1]}}}, [], id="optimizer"
+            {"optimizer": {"type": "AdamW", "params": {"betas": [0, 1]}}},
+            ["optimizer"],
+            id="optimizer",
         ),
         pytest.param({"zero_optimization": {"stage": 3}}, ["zero_optimization.stage"], id="stage"),
         pytest.param({"train_batch_size": 8}, ["train_batch_size"], id="batch"),
-        pytest.param({"bf16": {"enabled": True}}, ["bf16.enabled"], id="bf16"),
-        pytest.param({"optimizer": {"params": {"lr": 1}}}, ["optimizer.params.lr"], id="rate"),
+        pytest.param({"bf16": {"enabled": True}}, ["bf16"], id="bf16"),
+        pytest.param({"gradient_clipping": 1.0}, ["gradient_clipping"], id="clipping"),
+        pytest.param(
+            {"zero_optimization": {"stage3_gather_16bit_weights_on_model_save": False}},
+            ["zero_optimization.stage3_gather_16bit_weights_on_model_save"],
+            id="weights-that-export-needs",
+        ),
         pytest.param(
             {"tensorboard": {"output_path": "/x"}}, ["tensorboard"], id="writes-elsewhere"
         ),

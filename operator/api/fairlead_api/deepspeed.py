@@ -8,37 +8,38 @@ read or listen outside the job's folder.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-OWNED: Final = frozenset(
-    {
-        # typed fields
-        "train_batch_size",  # follows from the three below
-        "train_micro_batch_size_per_gpu",  # hyperparameters.perDeviceTrainBatchSize
-        "gradient_accumulation_steps",  # hyperparameters.gradientAccumulationSteps
-        "zero_optimization.stage",  # deepspeed.zeroStage
-        "bf16.enabled",  # hyperparameters.bf16
-        "bfloat16",  # the former's old name
-        "fp16.enabled",
-        "amp",
-        "optimizer.params.lr",  # hyperparameters.learningRate
-        "scheduler",  # hyperparameters.lrSchedulerType, warmupRatio
-        # the trainer's
-        "checkpoint",
-        "elasticity",
-        "data_efficiency",
-        "curriculum_learning",
-        "autotuning",
-        "nebula",
-        # files and addresses
-        "tensorboard",
-        "wandb",
-        "comet",
-        "csv_monitor",
-        "flops_profiler.output_file",
-        "zero_optimization.offload_param.nvme_path",
-        "zero_optimization.offload_optimizer.nvme_path",
-        "hybrid_engine",
-    }
-)
+_OURS: Final = "decided by the trainer"
+_ELSEWHERE: Final = "would write, read or listen outside the job's folder"
+OWNED: Final[Mapping[str, str]] = {
+    "train_batch_size": "decided by numNodes, numProcPerNode, perDeviceTrainBatchSize and"
+    " gradientAccumulationSteps together",
+    "train_micro_batch_size_per_gpu": "decided by hyperparameters.perDeviceTrainBatchSize",
+    "gradient_accumulation_steps": "decided by hyperparameters.gradientAccumulationSteps",
+    "gradient_clipping": "decided by hyperparameters.extraArgs.max_grad_norm",
+    "zero_optimization.stage": "decided by deepspeed.zeroStage",
+    "zero_optimization.stage3_gather_16bit_weights_on_model_save": "decided by what Export needs",
+    "bf16": "decided by hyperparameters.bf16",
+    "bfloat16": "decided by hyperparameters.bf16",  # the former's old name
+    "fp16": "decided by hyperparameters.bf16",
+    "amp": "decided by hyperparameters.bf16",
+    "optimizer": "decided by hyperparameters",
+    "scheduler": "decided by hyperparameters.lrSchedulerType and warmupRatio",
+    "checkpoint": "decided by the checkpoint stanza",
+    "elasticity": _OURS,
+    "data_efficiency": _OURS,
+    "curriculum_learning": _OURS,
+    "autotuning": _OURS,
+    "nebula": _OURS,
+    "hybrid_engine": _OURS,
+    "tensorboard": _ELSEWHERE,
+    "wandb": _ELSEWHERE,
+    "comet": _ELSEWHERE,
+    "csv_monitor": _ELSEWHERE,
+    "flops_profiler.output_file": _ELSEWHERE,
+    "zero_optimization.offload_param.nvme_path": _ELSEWHERE,
+    "zero_optimization.offload_optimizer.nvme_path": _ELSEWHERE,
+}
+"""Every such key by its dotted path, with the reason."""
 
 
 def refused(config: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fairlead_api.termination import Cause
+from fairlead_operator.finetune import arguments as admitted
 from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.train import arguments
 
@@ -89,3 +90,8 @@ def test_extra_argument_that_repeats_ours_is_refused(settle, name):
     ours = arguments.build(settle().run, Path("/aside"), use_cpu=True)
     with pytest.raises(StageFailure, match=f"extraArgs.{name} repeats"):
         arguments.with_defaults(ours, {name: "x"})
+
+
+def test_no_argument_that_the_operator_admits_repeats_ours(settle):
+    ours = arguments.build(settle().run, Path("/aside"), use_cpu=True)
+    assert not admitted.ALLOWED & set(ours)

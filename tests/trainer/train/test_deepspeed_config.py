@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairlead_api import deepspeed
 from fairlead_api.termination import Cause
 from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.train import deepspeed_config
@@ -40,7 +41,7 @@ def test_raw_configuration_is_merged_deeply(settle):
     assert config["communication_data_type"] == "fp32"
 
 
-@pytest.mark.parametrize("path", sorted(deepspeed_config.OWNED))
+@pytest.mark.parametrize("path", sorted(deepspeed.OWNED))
 def test_key_that_a_field_owns_is_refused_by_name(settle, path):
     raw = 1
     for part in reversed(path.split(".")):
@@ -49,7 +50,7 @@ def test_key_that_a_field_owns_is_refused_by_name(settle, path):
     with pytest.raises(StageFailure) as caught:
         deepspeed_config.build(spec)
     assert caught.value.cause is Cause.USER_ERROR
-    assert f"deepspeed.config.{path} is decided by" in caught.value.message
+    assert f"deepspeed.config.{path}: {deepspeed.OWNED[path]}" in caught.value.message
 
 
 def test_merging_changes_neither_side():

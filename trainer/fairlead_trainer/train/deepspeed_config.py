@@ -4,37 +4,21 @@ Pure. A raw key that a typed field owns is refused with the field's name: two ho
 would silently win over each other.
 """
 
-from typing import Any, Final
+from typing import Any
 
+from fairlead_api import deepspeed
 from fairlead_api.finetunejob import FineTuneJobSpec
 from fairlead_api.termination import Cause
 from fairlead_trainer.failures import StageFailure
-
-OWNED: Final = {
-    "train_batch_size": "numNodes, numProcPerNode, perDeviceTrainBatchSize and"
-    " gradientAccumulationSteps together",
-    "train_micro_batch_size_per_gpu": "hyperparameters.perDeviceTrainBatchSize",
-    "gradient_accumulation_steps": "hyperparameters.gradientAccumulationSteps",
-    "gradient_clipping": "hyperparameters.extraArgs max_grad_norm",
-    "bf16": "hyperparameters.bf16",
-    "fp16": "hyperparameters.bf16",
-    "optimizer": "hyperparameters",
-    "scheduler": "hyperparameters.lrSchedulerType and warmupRatio",
-    "zero_optimization.stage": "deepspeed.zeroStage",
-    "zero_optimization.stage3_gather_16bit_weights_on_model_save": "what Export needs",
-    "checkpoint": "the checkpoint stanza",
-}
 
 
 def build(spec: FineTuneJobSpec) -> dict[str, Any]:
     """The whole configuration; raises StageFailure(UserError) for a key that isn't the user's."""
     raw = spec.deepspeed.config
-    for path, owner in OWNED.items():
-        if _has(raw, path):
-            raise StageFailure(
-                Cause.USER_ERROR,
-                f"deepspeed.config.{path} is decided by {owner}; remove it from the raw config",
-            )
+    for path in deepspeed.refused(raw):
+        raise StageFailure(
+            Cause.USER_ERROR, f"deepspeed.config.{path}: {deepspeed.OWNED[path]}; remove it"
+        )
     hyper = spec.hyperparameters
     micro = hyper.per_device_train_batch_size
     world_size = spec.num_nodes * spec.processes_per_node
@@ -64,12 +48,3 @@ def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
             value = merged(mine, value)
         result[key] = value
     return result
-
-
-def _has(config: dict[str, Any], path: str) -> bool:
-    node: Any = config
-    for part in path.split("."):
-        if not isinstance(node, dict) or part not in node:
-            return False
-        node = node[part]
-    return True

@@ -24,7 +24,7 @@ ALLOWED: Final = frozenset(
         "pad_token", "train_sampling_strategy", "dataloader_drop_last", "dataloader_num_workers",
         "dataloader_pin_memory", "dataloader_persistent_workers", "dataloader_prefetch_factor",
         # logging into the pod's own log
-        "logging_steps", "logging_first_step", "logging_nan_inf_filter", "log_level",
+        "logging_steps", "logging_first_step", "log_level",
         "log_level_replica", "include_num_input_tokens_seen",
         # distribution
         "ddp_timeout", "ddp_find_unused_parameters", "ddp_bucket_cap_mb", "ddp_broadcast_buffers",
