@@ -36,13 +36,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def write_run(tmp_path: Path) -> Callable[..., Path]:
-    """Write the run file with parts of the spec replaced."""
+    """Write the run file with extraArgs, and parts of the spec replaced."""
 
-    def write(**spec: Any) -> Path:
+    def write(training_arguments: dict[str, str] | None = None, **spec: Any) -> Path:
         path = tmp_path / names.RUN_FILE.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         document = {"name": "job", "namespace": "ns", "uid": "u1", "spec": SPEC | spec}
-        path.write_text(json.dumps(document))
+        path.write_text(json.dumps(document | {"trainingArguments": training_arguments or {}}))
         return path
 
     return write

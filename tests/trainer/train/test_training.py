@@ -307,6 +307,15 @@ def test_adapter_is_trained_and_exported(job, merge, stage, kind):
             "nothing is left to learn from: 1 of 1 rows are longer than prepare.maxLength",
             id="prompts-fill-the-length",
         ),
+        pytest.param(
+            {
+                "prepare": {"maxLength": 64, "packing": False},
+                "training_arguments": {"padding_free": "true"},
+            },
+            Cause.USER_ERROR,
+            "don't go together: When `padding_free=True` without packing",
+            id="arguments-that-exclude-each-other",
+        ),
     ],
 )
 def test_users_error_reaches_the_message(job, spec, cause, told):

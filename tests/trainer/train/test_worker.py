@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+from fairlead_api.termination import Cause
 from fairlead_trainer import checkpoint
+from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.prepare import stage as prepare
 from fairlead_trainer.train import worker
 
@@ -56,3 +58,16 @@ def test_nothing_is_finished_without_a_checkpoint():
 )
 def test_loss_of_a_finished_run_is_the_one_logged_last(history, loss):
     assert worker.last_loss({"log_history": history}) == loss
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        pytest.param(ValueError("padding_free needs packing"), Cause.USER_ERROR, id="arguments"),
+        pytest.param(ValueError("NCCL error"), Cause.PEER_LOST, id="machine"),
+    ],
+)
+def test_what_upstream_refuses_is_a_users_error(error, cause):
+    with pytest.raises(StageFailure, match=str(error)) as caught, worker.refusals():
+        raise error
+    assert caught.value.cause is cause

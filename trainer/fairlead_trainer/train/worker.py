@@ -8,6 +8,8 @@ told before half a minute of imports.
 import json
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +17,7 @@ from fairlead_api import uris
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.runfile import DATA_DIR
 from fairlead_api.termination import Cause, TrainingResult
-from fairlead_trainer import checkpoint, settings, storage
+from fairlead_trainer import checkpoint, failures, settings, storage
 from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.prepare.stage import Unusable, standing
 from fairlead_trainer.train import arguments, deepspeed_config, model, saving, stage, world
@@ -118,25 +120,39 @@ def _trainer(
     ours = arguments.build(loaded.run, store.aside, use_cpu=not torch.cuda.is_available())
     ours["deepspeed"] = deepspeed_config.build(spec)
     extra = arguments.typed(loaded.run.training_arguments, SFTConfig)
-    config = SFTConfig(**arguments.with_defaults(ours, extra))  # also makes the process group
+    with refusals():
+        config = SFTConfig(**arguments.with_defaults(ours, extra))  # also makes the process group
     # On CPUs the group is torch's alone; ZeRO-3 partitions while the model is being loaded, by
     # the world that DeepSpeed knows of.
     deepspeed.init_distributed()
     rows = _rows(loaded, config.process_index)
+    weights = model.load(folder, spec)
+    tokenizer = model.tokenizer(folder, spec, messages=_are_messages(rows))
     together = Together(stage.watch(loaded))
-    trainer = Trainer(
-        model=model.load(folder, spec),
-        args=config,
-        train_dataset=rows,
-        processing_class=model.tokenizer(folder, spec, messages=_are_messages(rows)),
-        peft_config=model.lora(spec.tuning),
-        callbacks=[together],
-    )
+    with refusals():
+        trainer = Trainer(
+            model=weights,
+            args=config,
+            train_dataset=rows,
+            processing_class=tokenizer,
+            peft_config=model.lora(spec.tuning),
+            callbacks=[together],
+        )
     num_trained = sum(
         weight.numel() for weight in trainer.model.parameters() if weight.requires_grad
     )
     trainer.saver = saving.Saver(store, spec.checkpoint.save_total_limit, num_trained)
     return trainer, together
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Upstream refuses arguments that don't go together, or with the data, by a ValueError."""
+    try:
+        yield
+    except ValueError as error:
+        text = f"hyperparameters, prepare or their extraArgs don't go together: {error}"
+        raise failures.blamed(Cause.USER_ERROR, text, error) from error
 
 
 def _rows(loaded: settings.Settings, rank: int) -> "Dataset":
