@@ -115,6 +115,7 @@ def _trainer(
     import torch
     from trl import SFTConfig
 
+    from fairlead_trainer.train import reports
     from fairlead_trainer.train.sft import Together, Trainer
 
     ours = arguments.build(loaded.run, store.aside, use_cpu=not torch.cuda.is_available())
@@ -138,6 +139,7 @@ def _trainer(
             peft_config=model.lora(spec.tuning),
             callbacks=[together],
         )
+    reports.replace_kubeflow(trainer, os.environ)
     num_trained = sum(
         weight.numel() for weight in trainer.model.parameters() if weight.requires_grad
     )
