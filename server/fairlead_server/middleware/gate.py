@@ -26,6 +26,7 @@ class Gate:
         self._app = app
         self._serve = settings.read() if serve is None else serve
         self._traffic = Traffic(self._serve.limits.max_queued_requests, clock)
+        self._bodies = body.Bodies()
         self._pulse = probes.Pulse(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,19 +55,28 @@ class Gate:
             return  # nobody is left to answer
 
     async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._traffic.admitted():
-            engine = Engine.of(scope)
-            content = await body.read(scope, receive)
-            limit = self._serve.limits.max_tokens
-            if limit is not None:
-                content = tokens.bounded(content, scope["path"], limit, engine.context_length)
-                scope = body.with_length(scope, content)
-            probes.note_if_idle(engine)
-            await self._app(
-                scope,
-                body.replay(content, receive, left=lambda: probes.note_leave(engine)),
-                replies.with_headers(send, closing=self._traffic.draining),
-            )
+        self._traffic.check()
+        with self._bodies.one() as content:
+            # Before the place: a body that trickles in must not keep one from the others.
+            await content.read(scope, receive)
+            with self._traffic.admitted():
+                engine = Engine.of(scope)
+                scope = self._bounded(scope, content, engine)
+                probes.note_if_idle(engine)
+                await self._app(
+                    scope,
+                    content.replay(receive, left=lambda: probes.note_leave(engine)),
+                    replies.with_headers(send, closing=self._traffic.draining),
+                )
+
+    def _bounded(self, scope: Scope, content: body.Body, engine: Engine) -> Scope:
+        limit = self._serve.limits.max_tokens
+        if limit is None:
+            return scope
+        content.content = tokens.bounded(
+            content.content, scope["path"], limit, engine.context_length
+        )
+        return body.with_length(scope, content.content)
 
     async def _drain(self, scope: Scope, send: Send) -> None:
         try:

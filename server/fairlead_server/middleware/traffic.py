@@ -31,9 +31,8 @@ class Traffic:
         since = self._draining_since
         return since is not None and self._clock() - since >= SETTLE_SECONDS
 
-    @contextmanager
-    def admitted(self) -> Iterator[None]:
-        """Hold a place for a request; raises Refused where there is none."""
+    def check(self) -> None:
+        """Raise Refused where there is no place for one more request."""
         if self._settled:
             raise Refused(
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -47,6 +46,11 @@ class Traffic:
                 "service takes (spec.limits.maxQueuedRequests): send the request again later",
                 headers=(RETRY_AFTER,),
             )
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Hold a place for a request; raises Refused where there is none."""
+        self.check()
         self.in_flight += 1
         try:
             yield

@@ -91,6 +91,45 @@ async def test_one_request_too_many_is_429_until_a_place_is_free(gate, client, a
         assert (await http.post(PATH_CHAT, json=BODY)).status_code == 200
 
 
+async def test_bodies_that_trickle_in_keep_no_place_from_others(gate, client, app, until):
+    waiting, rest = [], asyncio.Event()
+
+    async def trickle():
+        yield b'{"model":'
+        waiting.append(True)
+        await rest.wait()
+        yield b'"tiny"}'
+
+    # httpx's own transport reads a body before it sends it; this one sends as it reads.
+    class Trickling(httpx.ASGITransport):
+        async def handle_async_request(self, request):
+            pieces, sent = aiter(request.stream), []
+
+            async def receive():
+                async for piece in pieces:
+                    return {"type": "http.request", "body": piece, "more_body": True}
+                return {"type": "http.request", "body": b"", "more_body": False}
+
+            async def send(message):
+                sent.append(message)
+
+            scope = {
+                "type": "http", "method": "POST", "path": PATH_CHAT, "headers": [],
+                "client": ("10.0.0.1", 1),
+            }  # fmt: skip
+            await self.app(scope, receive, send)
+            return httpx.Response(sent[0]["status"])
+
+    built = gate(max_queued_requests=1)
+    slow = httpx.AsyncClient(transport=Trickling(app=built), base_url="http://pod")
+    async with slow, client(built) as http, asyncio.TaskGroup() as group:
+        trickling = [group.create_task(slow.post(PATH_CHAT, content=trickle())) for _ in range(3)]
+        await until(lambda: len(waiting) == 3)
+        assert (await http.post(PATH_CHAT, json=BODY)).status_code == 200
+        rest.set()
+        assert 200 in [(await task).status_code for task in trickling]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_the_engines_own_refusals_get_a_retry_after(gate, client, app, status):
     app.status = status
