@@ -21,6 +21,29 @@ _PICKLE_OPCODE: Final = 0x80  # PROTO, followed by the protocol's number
 _PICKLE_PROTOCOLS: Final = range(2, 6)
 _MAX_HEADER_BYTES: Final = 100_000_000  # safetensors' own bound
 _CONFIG_NAMES: Final = ("config.json", "*_config.json")
+# What vLLM 0.32 and transformers 5.23 follow out of a configuration, to what isn't checked here.
+_LEADING_AWAY: Final = {
+    "auto_map": (
+        "names Python code to be loaded with the model, which is never done here: remove the "
+        "entry if vLLM knows the architecture"
+    ),
+    "speculators_config": (
+        "names another model, which vLLM would serve in this one's place: point spec.model.uri "
+        "at that model"
+    ),
+    "configuration_files": (
+        "names other files to be read in this one's place: keep the one that fits as config.json "
+        "and remove the entry"
+    ),
+    "audio_tokenizer_name_or_path": (
+        "names another model, which would be loaded unchecked: only models that bring all their "
+        "parts are served"
+    ),
+    "gguf_file": (
+        "names a file to be read as the tokenizer: save the tokenizer as tokenizer.json and "
+        "remove the entry"
+    ),
+}
 
 
 def _refused(message: str) -> StartRefused:
@@ -82,7 +105,7 @@ def _check_weights(head: bytes, read: Callable[[int], bytes], size_bytes: int, n
 
 
 def check_configs(folder: Path) -> None:
-    """Refuse a model whose configuration names code to be loaded."""
+    """Refuse a model whose configuration leads to code, or to what lies elsewhere."""
     if not (folder / "config.json").is_file():
         raise _refused(
             f"config.json is missing in {folder}: point spec.model.uri at the folder that "
@@ -90,11 +113,8 @@ def check_configs(folder: Path) -> None:
         )
     for pattern in _CONFIG_NAMES:
         for path in sorted(folder.glob(pattern)):
-            for place in _auto_maps(_load(path), path.name):
-                raise _refused(
-                    f"{place} names Python code to be loaded with the model, which is never "
-                    "done here: remove the entry if vLLM knows the architecture"
-                )
+            for place, key in _leading_away(_load(path), path.name):
+                raise _refused(f"{place}: {key} {_LEADING_AWAY[key]}")
 
 
 def _load(path: Path) -> Any:
@@ -104,14 +124,13 @@ def _load(path: Path) -> Any:
         raise _refused(f"{path.name} is not JSON ({error}): copy the model again") from error
 
 
-def _auto_maps(value: Any, place: str) -> Iterator[str]:
-    """Places of non-empty ``auto_map`` entries at any depth."""
+def _leading_away(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Place and key of each entry that leads away, at any depth; an empty one leads nowhere."""
     stack = [(place, value)]
     while stack:
         where, part = stack.pop()
         if isinstance(part, dict):
-            if part.get("auto_map"):
-                yield f"{where}: auto_map"
+            yield from ((where, key) for key in _LEADING_AWAY if part.get(key))
             stack.extend((f"{where}: {key}", member) for key, member in part.items())
         elif isinstance(part, list):
             stack.extend((f"{where}[{i}]", member) for i, member in enumerate(part))

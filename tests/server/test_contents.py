@@ -148,6 +148,58 @@ def test_configurations_that_name_code_are_refused(tmp_path, name, config, place
     assert caught.value.message.startswith(place + " names Python code")
 
 
+SPECULATORS = {"verifier": {"name_or_path": "/mnt/claims/other/model"}}
+AUDIO = {"audio_tokenizer_class": "DacModel", "audio_tokenizer_name_or_path": "/mnt/claims/other"}
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "said"),
+    [
+        (
+            "config.json",
+            {"speculators_config": SPECULATORS},
+            "config.json: speculators_config names another model",
+        ),
+        (
+            "config.json",
+            {"configuration_files": ["config.5.0.0.json"]},
+            "config.json: configuration_files names other files",
+        ),
+        (
+            "processor_config.json",
+            {"audio_tokenizer": AUDIO},
+            "processor_config.json: audio_tokenizer: audio_tokenizer_name_or_path names another",
+        ),
+        (
+            "tokenizer_config.json",
+            {"gguf_file": "../other.gguf"},
+            "tokenizer_config.json: gguf_file names a file",
+        ),
+    ],
+    ids=["another model", "another configuration", "another tokenizer", "another file"],
+)
+def test_configurations_that_lead_elsewhere_are_refused(tmp_path, name, config, said):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).write_text(json.dumps(config))
+    with pytest.raises(StartRefused) as caught:
+        contents.check_configs(tmp_path)
+    assert caught.value.cause is Cause.ARTIFACT_REFUSED
+    assert caught.value.message.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"_name_or_path": "/home/me/base", "name_or_path": "org/base"},
+        {"quantization_config": {"quant_method": "fp8"}, "speculators_config": None},
+    ],
+    ids=["where it came from", "quantization"],
+)
+def test_configurations_that_only_tell_pass(tmp_path, config):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    contents.check_configs(tmp_path)
+
+
 def test_an_empty_auto_map_names_no_code(tmp_path):
     (tmp_path / "config.json").write_text('{"auto_map": {}}')
     contents.check_configs(tmp_path)
