@@ -19,6 +19,10 @@ ENTRY: Final = "vllm.entrypoints.launchers.api_server.entry"
 MIDDLEWARE: Final = "fairlead_server.middleware.Gate"
 PLUGIN: Final = "fairlead"  # our entry point in the group vllm.stat_logger_plugins
 
+# vLLM takes an empty list for "all": a name that no host can have (RFC 6761) lets nothing in, and
+# says so in the answer to a request that has the pod fetch something.
+_NO_MEDIA_DOMAIN: Final = "media-urls-are-not-fetched.invalid"
+
 _KEY: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Arguments that load code, take other code paths or open other doors; never, whoever asks.
 _NEVER: Final = frozenset(
@@ -63,6 +67,7 @@ def command(serve: ServeFile, folder: Path) -> list[str]:
         "max-num-queued-reqs": str(serve.limits.max_queued_requests),
         "disable-access-log-for-endpoints": ",".join(_QUIET_PATHS),
         "disable-fastapi-docs": "",
+        "allowed-media-domains": _NO_MEDIA_DOMAIN,
     }
     _check_keys(serve.engine_args, own.keys() | _NEVER | {"served-model-name"})
     # Without it vLLM falls back to pickle files where it finds no safetensors.

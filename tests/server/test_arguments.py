@@ -41,6 +41,7 @@ def test_it_becomes_vllm_in_the_same_interpreter_without_the_working_directory()
         "--max-num-queued-reqs=7",
         "--load-format=safetensors",
         "--disable-fastapi-docs",
+        "--allowed-media-domains=media-urls-are-not-fetched.invalid",
     ],
 )
 def test_what_is_always_given(option):
@@ -80,6 +81,7 @@ def test_all_names_are_served_the_first_one_named_in_answers(aliases, served):
         "trust-remote-code", "trust-remote", "host", "port", "model", "middleware", "middle",
         "served-model-name", "shutdown-timeout", "disable-log-stats", "uds", "config", "grpc",
         "api-server-count", "worker-cls", "tool-parser-plugin", "allowed-local-media-path",
+        "allowed-media-domains",
     ],
 )  # fmt: skip
 def test_reserved_arguments_and_their_abbreviations_are_refused(key):
