@@ -198,8 +198,9 @@ def test_too_many_tokens_are_400_in_the_clients_own_terms(server, field):
     assert (reply.status_code, reply.json()["error"]["param"]) == (400, field)
 
 
-def test_an_answer_without_a_maximum_ends_at_the_limit(server):
-    reply = chat(max_tokens=None)
+@pytest.mark.parametrize("ask", [chat, completion])
+def test_an_answer_without_a_maximum_ends_at_the_limit(server, ask):
+    reply = ask(max_tokens=None)
     assert reply.json()["usage"]["completion_tokens"] == MAX_TOKENS
 
 

@@ -35,7 +35,9 @@ def bounded(content: bytes, path: str, limit: int, context: int | None) -> bytes
             f"{num_answers} answers were asked for, but this service gives at most {limit} "
             "tokens a request (spec.limits.maxTokens): ask for fewer",
         )
-    if path == PATH_COMPLETIONS and share >= _COMPLETIONS_DEFAULT:
+    # vLLM takes an explicit null for all that the context holds.
+    absent = "max_tokens" not in body
+    if path == PATH_COMPLETIONS and absent and share >= _COMPLETIONS_DEFAULT:
         return content
     body["max_tokens"] = share if context is None else min(share, context)
     return json.dumps(body).encode()

@@ -90,10 +90,13 @@ def test_a_negative_count_cannot_turn_the_product_around(n):
         (PATH_COMPLETIONS, {}, 15, 512, 15),
         (PATH_COMPLETIONS, {"max_completion_tokens": 5}, 8, 512, 8),
         (PATH_COMPLETIONS, {"prompt": ["a", "b"]}, 20, 512, 10),
+        (PATH_COMPLETIONS, {"max_tokens": None}, 100, 512, 100),
+        (PATH_COMPLETIONS, {"max_tokens": None, "n": 2}, 2000, 512, 512),
     ],
     ids=[
         "chat", "null", "shared by choices", "within the context", "context unknown",
         "below the default", "a field of the other API", "shared by prompts",
+        "a completion's null", "a completion's null within the context",
     ],
 )  # fmt: skip
 def test_a_request_that_names_no_maximum_gets_the_limit(path, body, limit, context, given):
@@ -147,6 +150,7 @@ def test_nothing_that_passes_may_generate_more_than_the_limit(body, path, limit)
         each = passed["max_completion_tokens"]
     if each is None:
         assert path == PATH_COMPLETIONS
+        assert "max_tokens" not in passed  # null is all that the context holds
         each = 16
     prompts = passed.get("prompt")
     num_prompts = len(prompts) if isinstance(prompts, list) and prompts else 1
