@@ -6,15 +6,19 @@ logs are vLLM's own; ``python -m fairlead_server drain`` is the pod's preStop ho
 
 import logging
 import os
+import signal
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
+from typing import Final, NoReturn
 
 from fairlead_api import names, uris
 from fairlead_api.termination import Cause
 from fairlead_server import arguments, artifact, drain, refusal, settings
 from fairlead_server.refusal import StartRefused
+
+TERMINATED: Final = 128 + signal.SIGTERM  # as the shell has it, and the kubelet
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ def main(
 
 def start(claims: Path) -> NoReturn:
     """Check the model and become vLLM; raises StartRefused."""
+    signal.signal(signal.SIGTERM, _end)
     serve = settings.read()
     try:
         uri = uris.parse(serve.model_uri)
@@ -59,6 +64,12 @@ def start(claims: Path) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(command[0], command, arguments.environment(os.environ))
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End at once: PID 1 would ignore SIGTERM, and check digests until it is killed."""
+    os.write(sys.stderr.fileno(), b"told to end before vLLM has started\n")
+    os._exit(TERMINATED)  # an exception would wait for the threads that read
 
 
 if __name__ == "__main__":

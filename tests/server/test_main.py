@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -108,6 +109,29 @@ def test_a_pickle_file_is_refused_before_vllm_starts(run, model):
     assert (code, out) == (EXIT_CODES[Cause.ARTIFACT_REFUSED], "")
     assert termination is not None
     assert termination.message.startswith("pytorch_model.bin is a pickle file")
+
+
+# Digests of a model of many gigabytes, on slow storage.
+SLOW = """
+import time
+from fairlead_server import digests
+digests._measure = lambda *_: time.sleep(600)
+"""
+
+
+def test_a_start_that_is_told_to_end_while_it_checks_digests_ends_at_once(model, record, mount):
+    record(model)
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW + CODE, str(mount.parent), str(mount / "no-log")],
+        env={**os.environ, names.ENV_SERVE_FILE: json.dumps(SERVE)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any("checking digests" in line for line in process.stderr)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 143
+        assert "told to end" in process.stderr.read()
 
 
 def test_without_a_serve_file_it_says_who_should_have_written_one(run):
