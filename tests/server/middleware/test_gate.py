@@ -62,6 +62,17 @@ async def test_what_is_not_listed_never_reaches_the_app(
     assert app.seen == []
 
 
+async def test_no_depth_of_nesting_is_an_error_of_ours(gate, client, app):
+    """The interpreter's bound on recursion is met anywhere between reading and writing JSON."""
+    statuses = []
+    async with client(gate(max_tokens=20)) as http:
+        for depth in range(700, 1100):
+            content = b'{"x":' + b"[" * depth + b"]" * depth + b"}"
+            statuses.append((await http.post(PATH_CHAT, content=content)).status_code)
+    assert set(statuses) == {200, 400}
+    assert statuses == sorted(statuses)
+
+
 async def test_a_websocket_is_closed(gate, app):
     sent = []
 
