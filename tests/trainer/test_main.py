@@ -1,6 +1,8 @@
 """A stage from its command line to its exit code."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -8,7 +10,7 @@ from fairlead_api import names
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.termination import EXIT_CODES, MAX_MESSAGE_BYTES, Cause, Termination, read
 from fairlead_trainer import __main__ as trainer
-from fairlead_trainer import ending
+from fairlead_trainer import ending, storage
 from fairlead_trainer.failures import StageFailure
 
 
@@ -80,6 +82,30 @@ def test_every_exception_becomes_a_cause_and_its_code(run, write_run, monkeypatc
     monkeypatch.setitem(trainer.RUNNERS, Stage.EXPORT, fail)
     code, end = run("export")
     assert (code, end.cause) == (EXIT_CODES[cause], cause)
+
+
+@pytest.mark.parametrize("stage", [Stage.PREPARE, Stage.EXPORT])
+def test_sigterm_ends_a_stage_by_name(run, write_run, monkeypatch, stage):
+    def be_told(_settings):
+        os.kill(os.getpid(), signal.SIGTERM)
+        pytest.fail("went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    write_run()
+    monkeypatch.setitem(trainer.RUNNERS, stage, be_told)
+    code, end = run(stage.lower())
+    assert (code, end.cause) == (EXIT_CODES[Cause.DISRUPTED], Cause.DISRUPTED)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_prepare_that_is_told_to_end_leaves_nothing_half_done(run, write_run, claim, monkeypatch):
+    def be_told(folder):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    write_run()
+    monkeypatch.setattr(storage, "sync_tree", be_told)
+    assert run("prepare")[1].cause is Cause.DISRUPTED
+    assert list((claim / "finetunejobs/job/u1").iterdir()) == []
 
 
 def test_missing_stage_is_a_users_error(run):

@@ -6,16 +6,19 @@ result, say how it ended.
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from fairlead_api import names
 from fairlead_api.finetunestatus import Stage
-from fairlead_api.termination import Termination
+from fairlead_api.termination import Cause, Termination
 from fairlead_trainer import ending, failures, settings
 from fairlead_trainer.export import stage as export
+from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.prepare import stage as prepare
 from fairlead_trainer.train import stage as train
 
@@ -24,6 +27,24 @@ RUNNERS: Final[dict[Stage, Callable[[settings.Settings], Termination]]] = {
     Stage.TRAIN: train.run,
     Stage.EXPORT: export.run,
 }
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """End what runs inside by SIGTERM, which the kernel keeps from a PID 1 without a handler.
+
+    Train's launcher has one of its own while torchrun runs.
+    """
+
+    def end(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # what is left to do is clearing up
+        raise StageFailure(Cause.DISRUPTED, "ended by SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(loaded: settings.Settings) -> Termination:
@@ -47,7 +68,8 @@ def main(arguments: list[str]) -> int:
     try:
         loaded = settings.load(stage_name, os.environ)
         attempt = loaded.attempt
-        end = run(loaded)
+        with ended_by_sigterm():
+            end = run(loaded)
     except Exception as error:  # every end has a name
         failure = failures.of_exception(error)
         if failure is not error:
