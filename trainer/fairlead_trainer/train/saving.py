@@ -8,9 +8,9 @@ DeepSpeed's barriers; training then goes on and says so.
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fairlead_api.termination import Cause
 from fairlead_trainer import storage
@@ -20,9 +20,20 @@ from fairlead_trainer.train import world
 
 log = logging.getLogger(__name__)
 
-# Per trained weight: the weight, fp32 master and two moments; a first guess, then as measured.
-_BYTES_A_TRAINED_WEIGHT: Final = 16
+_STATE_BYTES: Final = 12  # of a trained weight: its fp32 master and two moments
 _SLACK: Final = 1.1
+
+
+def guessed_bytes(weights: Iterable[Any]) -> int:
+    """What a checkpoint takes at most: each trained weight twice, as safetensors and DeepSpeed's.
+
+    A weight that ZeRO-3 keeps in parts is empty on each rank and has its size in ``ds_numel``.
+    """
+    return sum(
+        getattr(weight, "ds_numel", weight.numel()) * (2 * weight.element_size() + _STATE_BYTES)
+        for weight in weights
+        if weight.requires_grad
+    )
 
 
 class Saver:
@@ -32,14 +43,14 @@ class Saver:
         self,
         store: CheckpointStore,
         keep: int,
-        num_trained: int,
+        expected_bytes: int,
         free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
     ) -> None:
         self.store = store
         self.latest: Committed | None = None
         """What was committed last; the same on all ranks."""
         self._keep = keep
-        self._expected_bytes = num_trained * _BYTES_A_TRAINED_WEIGHT
+        self._expected_bytes = expected_bytes  # a guess at first, then as measured
         self._free_bytes = free_bytes
 
     def has_room(self, rank: int) -> bool:

@@ -140,10 +140,8 @@ def _trainer(
             callbacks=[together],
         )
     reports.replace_kubeflow(trainer, os.environ)
-    num_trained = sum(
-        weight.numel() for weight in trainer.model.parameters() if weight.requires_grad
-    )
-    trainer.saver = saving.Saver(store, spec.checkpoint.save_total_limit, num_trained)
+    first_bytes = saving.guessed_bytes(trainer.model.parameters())
+    trainer.saver = saving.Saver(store, spec.checkpoint.save_total_limit, first_bytes)
     return trainer, together
 
 
