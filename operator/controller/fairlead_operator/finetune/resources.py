@@ -4,21 +4,15 @@ import math
 from decimal import Decimal
 from typing import Final
 
+from fairlead_api import base
 from fairlead_api.base import ResourceRequirements
 
 _BUILT_IN: Final = "kubernetes.io/"
-_SCALE: Final = {
-    "": Decimal(1),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate(("n", "u", "m"), -3)},
-    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", 1)},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
-}
 
 
 def amount(quantity: str) -> Decimal:
-    """The number that a Kubernetes quantity stands for: 500m, 1.5e3, 16Gi."""
-    number = quantity.rstrip("numkKMGTPEi")
-    return Decimal(number) * _SCALE[quantity.removeprefix(number)]
+    """What a quantity amounts to; 0 for what no container could ask for."""
+    return base.amount(quantity) or Decimal(0)
 
 
 def threads_per_process(resources: ResourceRequirements, num_processes: int) -> int:
