@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from pydantic import ValidationError
 
-from fairlead_api import conditions
+from fairlead_api import base, conditions
 from fairlead_api.base import Condition, Resource
 from fairlead_api.conditions import RECONCILE_ERROR, Reason
 from fairlead_operator import act, kube
@@ -221,11 +221,7 @@ def _about(key: Key) -> "logging.LoggerAdapter[logging.Logger]":
 def _explain(error: Exception) -> tuple[Reason, str]:
     """Reason and message of a failure, without anything that changes from try to try."""
     if isinstance(error, ValidationError):
-        faults = (
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        )
-        return Reason.UNREADABLE, "; ".join(faults)
+        return Reason.UNREADABLE, base.faults(error)
     if isinstance(error, act.ForeignChild):
         return Reason.FOREIGN_CHILD, str(error)
     if isinstance(error, kube.ClusterError):
