@@ -289,6 +289,17 @@ def test_workers_that_ran_are_never_said_to_wait_for_room(new_world, hours, befa
     assert world.status["reason"] == reason
 
 
+def test_worker_whose_pod_is_about_to_succeed_counts_as_well(new_world):
+    world = reach(new_world(numNodes=2), "Train")
+    pod = world.pods["job-train-a1-0"]
+    silence_its_node(world, pod)
+    (container,) = pod["status"]["containerStatuses"]
+    container["state"] = {"terminated": {"exitCode": 0, "message": ""}}
+    world.reconcile()
+    ready = world.condition("WorkersReady")
+    assert (ready["status"], ready["reason"]) == ("True", "Running")
+
+
 def test_workers_that_their_queue_takes_back_wait_for_it_again(new_world):
     """Kueue suspends a Job that it preempts; its pods end and are made anew later."""
     world = reach(new_world(numNodes=2), "Train")

@@ -118,7 +118,9 @@ def has_begun(pod: Manifest) -> bool:
 
 def is_ready(pod: Manifest) -> bool:
     """Whether the pod runs, or ran to its good end."""
-    succeeded = pod.get("status", {}).get("phase") == "Succeeded"
+    # The kubelet tells of the container's end before it tells of the pod's.
+    has_succeeded = container_state(pod).get("terminated", {}).get("exitCode") == 0
+    succeeded = has_succeeded or pod.get("status", {}).get("phase") == "Succeeded"
     return succeeded or (condition(pod, "Ready") is not None and not is_deleting(pod))
 
 
