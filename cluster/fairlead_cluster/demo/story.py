@@ -48,19 +48,19 @@ def tell(settings: Settings, chosen: Chosen) -> None:
     with parts.part("a cluster", 20, "25 min: everything is compiled from source"):
         where = place.at(provider.reach(up.Wanted()))
         require_gateway_api(where)
-    with parts.part("the images", 10, "20 min"):
+    with parts.part("the images", 15, "12 min"):
         references = provider.push_images()
-    with parts.part("the chart: operator, CRDs, gateway", 25):
+    with parts.part("the chart: operator, CRDs, gateway", 10):
         provider.install(where, references)
         gateway_of(where)
     with parts.part("storage, dataset and a small base model that knows dates", 25, "2 min"):
         belongings.own_namespace(where, example.NAMESPACE)
         make_base(where, references)
-    with parts.part("the FineTuneJob: teach it amounts", 200):
+    with parts.part("the FineTuneJob: teach it amounts", 260):
         train(where)
-    with parts.part("two ModelServices: the base and the fine-tuned model", 110):
+    with parts.part("two ModelServices: the base and the fine-tuned model", 60):
         serve(where)
-    with parts.part(f"{chosen.num_questions} held-out questions over HTTP", 20):
+    with parts.part(f"{chosen.num_questions} held-out questions over HTTP", 10):
         result = ask(where, chosen)
     show(result, chosen.seed)
     progress.say("\nHow long it took:")
@@ -209,5 +209,5 @@ What to try next:
   kubectl describe finetunejob {example.FINE_TUNE_JOB} -n {example.NAMESPACE}
   .venv/bin/fairlead ask modelservice/{example.TUNED_SERVICE} -n {example.NAMESPACE} \\
       --gateway {gateway_of(where)} "We need 3.5 kilos of rice."
-  change {FOLDER}/finetunejob.yaml (tuning: {{type: LoRA}}, numNodes: 2) and run `make demo` again
+  change {FOLDER}/finetunejob.yaml (tuning: {{type: LoRA}}, say) and run `make demo` again
   make down   removes {removed}"""
