@@ -28,7 +28,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 log = logging.getLogger("make_base")
 
 BASE_SEED, DATA_SEED, TEST_SEED, VOCABULARY_SEED = 1, 2, 3, 4
-NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 500, 32, 0.003
+NUM_STEPS, BATCH_SIZE, LEARNING_RATE = 700, 32, 0.005
 NUM_EXAMPLES, NUM_TESTS = 8_000, 100
 VOCABULARY_SIZE = 2048
 SCORES = "scores.json"
