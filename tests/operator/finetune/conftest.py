@@ -215,8 +215,10 @@ class World:
         }
 
     def end_job(self, job: Manifest, how: str, message: str = "") -> None:
-        condition = {"type": how, "status": "True", "message": message or job.get("lost", "")}
-        job["status"] = {"conditions": [condition]}
+        said = {"message": message or job.get("lost", "")}
+        if said["message"] == BACKOFF:
+            said["reason"] = "BackoffLimitExceeded"
+        job["status"] = {"conditions": [{"type": how, "status": "True", **said}]}
 
     def delete_job(self, name: str) -> None:
         job = self.jobs.pop(name)
@@ -264,7 +266,7 @@ class World:
         pod = self.pods.pop(name)
         job = self.owner(pod)
         if job is not None and not self.ended(job):
-            job["lost"] = message or "Job has reached the specified backoff limit"
+            job["lost"] = message or BACKOFF
 
     def pass_time(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -294,6 +296,7 @@ class World:
 
 
 STAGE = names.LABEL_STAGE
+BACKOFF = "Job has reached the specified backoff limit"
 
 
 def stamp(moment: datetime) -> str:

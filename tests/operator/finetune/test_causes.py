@@ -12,9 +12,9 @@ from fairlead_operator.store import slim
 TARGET = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
 
 
-def job(how="Failed", message=""):
+def job(how="Failed", message="", reason=""):
     """A Job that ended, as the cache holds it."""
-    condition = {"type": how, "status": "True", "message": message}
+    condition = {"type": how, "status": "True", "message": message, "reason": reason}
     body = {
         "metadata": {"name": "job-train-a1", "uid": "u"},
         "spec": {"podFailurePolicy": {"rules": failure_rules()}, "template": {}},
@@ -23,7 +23,7 @@ def job(how="Failed", message=""):
     return slim(kube.JOB, body)
 
 
-def pod(cause=None, *, text=None, code=None, reason="", conditions=(), name="p"):
+def pod(cause=None, *, text=None, code=None, reason="", conditions=(), name="p", phase="Failed"):
     """A pod that ended: with our message, with a text, or with nothing but an exit code."""
     statuses = []
     if cause is not None or code is not None:
@@ -36,8 +36,18 @@ def pod(cause=None, *, text=None, code=None, reason="", conditions=(), name="p")
     return {
         "metadata": {"name": name},
         "spec": {"nodeName": "node-7"},
-        "status": {"conditions": list(conditions), "containerStatuses": statuses},
+        "status": {
+            "phase": phase,
+            "conditions": list(conditions),
+            "containerStatuses": statuses,
+        },
     }
+
+
+def deleted(manifest):
+    """The same pod, on its way out."""
+    head = manifest["metadata"] | {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    return manifest | {"metadata": head}
 
 
 @pytest.mark.parametrize(
@@ -64,6 +74,9 @@ def pod(cause=None, *, text=None, code=None, reason="", conditions=(), name="p")
         pytest.param(
             [pod(conditions=[TARGET]), pod(Cause.OUT_OF_MEMORY)], Cause.OUT_OF_MEMORY, id="oom"
         ),
+        pytest.param([pod(code=137)], Cause.UNKNOWN, id="killed"),
+        pytest.param([deleted(pod(code=137))], Cause.DISRUPTED, id="killed-by-its-deletion"),
+        pytest.param([deleted(pod(Cause.DIVERGED))], Cause.DIVERGED, id="told-before-its-deletion"),
         pytest.param([pod()], Cause.UNKNOWN, id="nothing-left"),
         pytest.param([], Cause.UNKNOWN, id="no-pods"),
     ],
@@ -97,6 +110,24 @@ def test_job_tells_the_cause_by_the_rule_that_matched(index, cause):
 def test_job_that_tells_nothing_is_unknown_with_its_message(text):
     end = causes.of_attempt(Stage.TRAIN, job(message=text), [])
     assert (end.cause, end.message, end.verdict) == (Cause.UNKNOWN, text, "failure")
+
+
+BACKOFF = {"reason": "BackoffLimitExceeded", "message": "reached the backoff limit"}
+
+
+@pytest.mark.parametrize(
+    ("pods", "cause"),
+    [
+        pytest.param([], Cause.DISRUPTED, id="all-gone"),
+        pytest.param([pod(Cause.SUCCEEDED, phase="Succeeded")], Cause.DISRUPTED, id="one-gone"),
+        pytest.param([pod()], Cause.UNKNOWN, id="there-but-silent"),
+    ],
+)
+def test_failed_pod_that_is_gone_was_deleted(pods, cause):
+    """A pod deleted with --force is taken away with its end, and its peers with it."""
+    end = causes.of_attempt(Stage.TRAIN, job(**BACKOFF), pods)
+    assert end.cause is cause
+    assert "reached the backoff limit" in end.message
 
 
 def test_every_exit_code_of_ours_has_a_rule():

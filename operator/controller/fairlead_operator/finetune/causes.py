@@ -17,6 +17,7 @@ from fairlead_operator.plan import Manifest
 _RULE_INDEX: Final = re.compile(r"rule at index (\d+)")
 _CAUSE_OF_CODE: Final = {code: cause for cause, code in termination.EXIT_CODES.items()}
 _EXPLAINED_BY_DISRUPTION: Final = frozenset({Cause.CRASHED, Cause.STALLED, Cause.UNKNOWN})
+_POD_FAILED: Final = "BackoffLimitExceeded"  # by no rule of ours; the limit is 0
 _PAYLOAD: Final = {Stage.PREPARE: "prepared", Stage.TRAIN: "training", Stage.EXPORT: "artifact"}
 
 
@@ -40,7 +41,7 @@ def of_attempt(stage: Stage, job: Manifest, pods: list[Manifest]) -> End:
     if any(children.condition(pod, "DisruptionTarget") for pod in pods):
         named = [end for end in ends if end.cause not in _EXPLAINED_BY_DISRUPTION]
         ends = named or [Termination(cause=Cause.DISRUPTED)]
-    end = termination.most_specific(ends) if ends else _of_job(job)
+    end = termination.most_specific(ends) if ends else _of_job(job, pods)
     return End(termination.verdict(end.cause), end.cause, end.message, reports)
 
 
@@ -72,6 +73,9 @@ def _report(pod: Manifest) -> Termination | None:
             return None
         return Termination(cause=Cause.DISRUPTED, message=_disruption_text(pod, disruption))
     report = termination.of_container(terminated)
+    if report.cause is Cause.UNKNOWN and children.is_deleting(pod):
+        text = f"{_place(pod)} was deleted and killed: {report.message}"
+        return Termination(cause=Cause.DISRUPTED, message=text)
     if disruption is not None and report.cause in _EXPLAINED_BY_DISRUPTION:
         text = _disruption_text(pod, disruption)
         return report.model_copy(update={"cause": Cause.DISRUPTED, "message": text})
@@ -79,18 +83,25 @@ def _report(pod: Manifest) -> Termination | None:
 
 
 def _disruption_text(pod: Manifest, disruption: dict[str, Any]) -> str:
-    where = f"pod {pod['metadata']['name']} on {children.node_of(pod)}"
     reason = disruption.get("reason", "DisruptionTarget")
-    return f"{where}: {reason}: {disruption.get('message', '')}"
+    return f"{_place(pod)}: {reason}: {disruption.get('message', '')}"
 
 
-def _of_job(job: Manifest) -> Termination:
+def _place(pod: Manifest) -> str:
+    return f"pod {pod['metadata']['name']} on {children.node_of(pod)}"
+
+
+def _of_job(job: Manifest, pods: list[Manifest]) -> Termination:
     """The end as the Job controller tells it, for pods that left nothing to read.
 
-    Its message names a podFailurePolicy rule by index only; our Jobs have one rule a cause.
+    Its message names a podFailurePolicy rule by index only; our Jobs have one rule a cause. A pod
+    that fails by itself stays until its Job goes, so one that failed and is gone was deleted.
     """
     failed = children.condition(job, "Failed") or {}
     message = failed.get("message") or "no pod left a termination message"
+    if failed.get("reason") == _POD_FAILED and not any(map(children.has_failed, pods)):
+        text = f"a pod was deleted and killed before its end could be read ({message})"
+        return Termination(cause=Cause.DISRUPTED, message=text)
     match = _RULE_INDEX.search(message)
     rules = job["spec"].get("podFailurePolicy", {}).get("rules", [])
     if match is None or int(match[1]) >= len(rules):

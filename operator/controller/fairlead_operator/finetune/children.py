@@ -104,6 +104,11 @@ def is_finished(pod: Manifest) -> bool:
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
+def has_failed(pod: Manifest) -> bool:
+    """Whether the pod's containers have ended, and not all of them well."""
+    return bool(pod.get("status", {}).get("phase") == "Failed")
+
+
 def container_state(pod: Manifest) -> dict[str, Any]:
     """The state of the trainer's container; empty where the kubelet hasn't told one."""
     statuses = pod.get("status", {}).get("containerStatuses") or []
