@@ -226,9 +226,22 @@ def test_exit_code_that_says_nothing_is_unknown_and_no_pod_is_replaced(namespace
     job = attempt(51)
     namespace.write_status(namespace.pods(job)[0], ended(1, ""))
     seen = finished(namespace, job)
-    assert causes.of_attempt(Stage.TRAIN, seen, []).cause is Cause.UNKNOWN
+    assert causes.of_attempt(Stage.TRAIN, seen, namespace.pods(job)).cause is Cause.UNKNOWN
     assert seen["status"]["failed"] <= 2
     assert seen["status"].get("active", 0) == 0
+
+
+def test_pod_deleted_by_force_is_gone_with_its_end_and_counts_as_a_disruption(namespace, attempt):
+    job = attempt(53)
+    pod = namespace.pods(job)[0]
+    name = pod["metadata"]["name"]
+    namespace("delete", "pod", name, "--force", "--grace-period=0", "--wait=false")
+    namespace.write_status(pod, ended(137, ""))
+    seen = finished(namespace, job)
+    left = namespace.pods(job)
+    assert name not in [pod["metadata"]["name"] for pod in left]
+    end = causes.of_attempt(Stage.TRAIN, seen, left)
+    assert (end.cause, end.verdict) == (Cause.DISRUPTED, "disruption")
 
 
 def test_result_is_read_when_every_worker_has_succeeded(namespace, attempt):
