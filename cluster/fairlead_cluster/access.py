@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,13 @@ class Access:
     def release(self) -> release.Release:
         """The chart in this cluster."""
         return release.Release(self.helm, self.kubeconfig, self.context)
+
+    def exports(self) -> list[str]:
+        """What to type in a shell so that kubectl is found and reaches the cluster."""
+        lines = [f"export KUBECONFIG={self.kubeconfig}"] if self.kubeconfig else []
+        if shutil.which(self.kubectl.name) is None:
+            lines.append(f'export PATH="$PATH:{self.kubectl.parent}"')
+        return lines
 
     def run(
         self, *arguments: str, what: str, way_out: str = AGAIN, stdin: str | None = None

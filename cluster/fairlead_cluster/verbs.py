@@ -71,8 +71,8 @@ def _up(settings: Settings, given: Arguments) -> int:
         with_addons=not given.without_addons,
     )
     access = providers.choose(settings).up(wanted)
-    if access.kubeconfig is not None:
-        print(f"export KUBECONFIG={access.kubeconfig}")
+    for line in access.exports():
+        print(line)
     return 0
 
 

@@ -88,3 +88,13 @@ def test_endpoint_follows_status_and_spec(service, spec, gateway, expected):
 def test_service_without_an_address_is_said_so(service):
     with pytest.raises(errors.WrongUsage, match="fairlead wait modelservice/units"):
         ask.endpoint(ModelService.read(service()), None)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [("http://localhost:80", True), ("http://units.demo.invalid", False), (None, False)],
+    ids=["known", "unknown", "no url yet"],
+)
+def test_host_is_resolved_by_this_machine(service, url, expected):
+    status = {"url": url} if url else {}
+    assert ask.is_resolved(ModelService.read(service(**status))) is expected

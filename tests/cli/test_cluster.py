@@ -21,7 +21,10 @@ def api(tmp_path, monkeypatch):
     class Answer(http.server.BaseHTTPRequestHandler):
         code, body = 200, "{}"
 
+        paths = {}  # where one answer is not enough
+
         def do_GET(self):
+            self.code, self.body = self.paths.get(self.path, (self.code, self.body))
             self.send_response(self.code)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(self.body)))
@@ -81,6 +84,36 @@ def test_each_answer_has_its_error(api, code, body, error, said):
         cluster.Cluster.open(None).get(JOB)
     assert type(raised.value) is error
     assert said in str(raised.value)
+
+
+SERVICE = target.Target("ModelService", "modelservices", "demo", "units")
+ROUTE_PATH = "/apis/gateway.networking.k8s.io/v1/namespaces/demo/httproutes/units"
+GATEWAY_PATH = "/apis/gateway.networking.k8s.io/v1/namespaces/infra/gateways/shared"
+ROUTE = {
+    "metadata": {"namespace": "demo"},
+    "spec": {"parentRefs": [{"name": "shared", "namespace": "infra"}]},
+}
+GATEWAY = {
+    "spec": {"listeners": [{"protocol": "HTTP", "port": 80}]},
+    "status": {"addresses": [{"value": "10.0.0.1"}]},
+}
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (
+            {ROUTE_PATH: (200, json.dumps(ROUTE)), GATEWAY_PATH: (200, json.dumps(GATEWAY))},
+            "http://10.0.0.1:80",
+        ),
+        ({ROUTE_PATH: (404, json.dumps(STATUS))}, None),
+        ({ROUTE_PATH: (200, json.dumps(ROUTE)), GATEWAY_PATH: (403, "{}")}, None),
+    ],
+    ids=["found", "no route", "not the user's to read"],
+)
+def test_gateway_of_a_service_is_found_by_its_route(api, paths, expected):
+    api.paths = paths
+    assert cluster.Cluster.open(None).gateway_of(SERVICE) == expected
 
 
 def test_server_that_is_gone_is_worth_another_try(tmp_path, monkeypatch):

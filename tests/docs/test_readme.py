@@ -1,11 +1,13 @@
 """What the README shows is what stands in the tree."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
+from fairlead_cli import __main__ as cli
 from fairlead_cli import manifests
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +42,14 @@ def test_first_manifest_is_valid_and_of_the_examples_names(tmp_path):
 @pytest.mark.parametrize("verb", [line.split()[1] for line in CONSOLE if line.startswith("make ")])
 def test_every_verb_that_is_shown_exists(verb):
     assert re.search(rf"^{verb}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+TOOL = ".venv/bin/fairlead "
+
+
+@pytest.mark.parametrize("line", [line for line in CONSOLE if line.startswith(TOOL)])
+def test_every_line_of_the_tool_is_one_it_takes(line):
+    cli._parser().parse_args(shlex.split(line.removeprefix(TOOL)))
 
 
 FOLDERS = "operator|trainer|server|charts|images|cluster|examples|tests|docs"

@@ -202,12 +202,12 @@ def say_indented(text: str) -> None:
 
 def _what_next(where: place.Place) -> str:
     removed = "Fairlead and the demo" if where.context else "every trace of the cluster"
-    setting = f"export KUBECONFIG={where.kubeconfig}\n  " if where.kubeconfig else ""
+    setting = "".join(f"{line}\n  " for line in where.exports())
     return f"""
 What to try next:
   {setting}kubectl get fairlead -n {example.NAMESPACE}
   kubectl describe finetunejob {example.FINE_TUNE_JOB} -n {example.NAMESPACE}
   .venv/bin/fairlead ask modelservice/{example.TUNED_SERVICE} -n {example.NAMESPACE} \\
-      --gateway {gateway_of(where)} "We need 3.5 kilos of rice."
+      "We need 3.5 kilos of rice."
   change {FOLDER}/finetunejob.yaml (tuning: {{type: LoRA}}, say) and run `make demo` again
   make down   removes {removed}"""

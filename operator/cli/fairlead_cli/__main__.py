@@ -129,7 +129,9 @@ def _add_ask(commands: "Commands[argparse.ArgumentParser]") -> None:
     _add_cluster_options(parser)
     parser.add_argument("prompt", metavar="PROMPT")
     parser.add_argument(
-        "--gateway", metavar="URL", help="the gateway's address, where host names aren't resolved"
+        "--gateway",
+        metavar="URL",
+        help="the gateway's address; looked up where the service's host name isn't resolved",
     )
     parser.add_argument(
         "--completion",
@@ -145,7 +147,10 @@ def _ask(chosen: argparse.Namespace) -> None:
     if of.kind != ModelService.__name__:
         raise errors.WrongUsage(f"{of} can't be asked; only a modelservice answers")
     service = ModelService.read(connection.get(of))
-    where = ask.endpoint(service, chosen.gateway)
+    gateway = chosen.gateway
+    if gateway is None and not ask.is_resolved(service):
+        gateway = connection.gateway_of(of)
+    where = ask.endpoint(service, gateway)
     print(ask.ask(where, chosen.prompt, chat=not chosen.completion, max_tokens=chosen.max_tokens))
 
 

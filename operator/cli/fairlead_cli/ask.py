@@ -1,6 +1,7 @@
 """``fairlead ask``: one question to a ModelService over its OpenAI-compatible API."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ def endpoint(service: ModelService, gateway: str | None) -> Endpoint:
         )
     model = service.spec.served_model_name or name
     return Endpoint(url=gateway or url, host=urlsplit(url).netloc, model=model)
+
+
+def is_resolved(service: ModelService) -> bool:
+    """Whether this machine's DNS knows the host of a ModelService's url."""
+    host = urlsplit(service.status.url or "").hostname
+    try:
+        return host is not None and bool(socket.getaddrinfo(host, None))
+    except OSError:
+        return False
 
 
 def ask(where: Endpoint, prompt: str, *, chat: bool, max_tokens: int) -> str:

@@ -12,7 +12,7 @@ import urllib3
 from kubernetes import client, config, watch  # type: ignore[import-untyped]
 
 from fairlead_api import names
-from fairlead_cli import errors, target
+from fairlead_cli import errors, gateway, target
 
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 60
@@ -82,6 +82,30 @@ class Cluster:
                 of.name,
                 _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
             )
+        return body
+
+    def gateway_of(self, service: target.Target) -> str | None:
+        """Where the gateway in front of a ModelService listens, as far as the user may see it."""
+        try:
+            route = self._gateway_object(gateway.HTTP_ROUTES, service.namespace, service.name)
+            found = gateway.parent(route)
+            return (
+                gateway.address(self._gateway_object(gateway.GATEWAYS, *found)) if found else None
+            )
+        except client.ApiException:
+            return None  # no Gateway API, no route yet, or no right to read it: ask without it
+        except (urllib3.exceptions.HTTPError, OSError) as broken:
+            raise Unreachable(f"the API server doesn't answer: {broken}") from broken
+
+    def _gateway_object(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
+        body: dict[str, Any] = self._custom.get_namespaced_custom_object(
+            gateway.GROUP,
+            gateway.VERSION,
+            namespace,
+            plural,
+            name,
+            _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+        )
         return body
 
     def follow(
