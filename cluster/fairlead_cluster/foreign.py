@@ -31,8 +31,8 @@ class Foreign(Provider):
         fitness.require(access, "create")
         belongings.require_own_release(access)
         for line in fitness.lacks(access):
-            progress.say(f"  ! {line}")
-        progress.say(f"context {access.context} answers")
+            progress.note(f"  ! {line}")
+        progress.note(f"context {access.context} answers")
         return access
 
     def push_images(self) -> dict[str, str]:
@@ -46,7 +46,7 @@ class Foreign(Provider):
         belongings.own_namespace(access, installed.namespace)
         values = []
         if fitness.has_gateway_api(access) and not belongings.own_gateway_class(access):
-            progress.say(
+            progress.note(
                 f"  ! no GatewayClass {belongings.GATEWAY_CLASS!r}, so no gateway: "
                 "models are reached by their Services only"
             )

@@ -1,7 +1,11 @@
-"""Lines for the one who waits: what is done now, how long it usually takes, how long it took."""
+"""Lines for the one who waits: what is done now, how long it usually takes, how long it took.
+
+Notes go to stderr, so that a shell may take what a verb prints: `eval "$(fairlead-cluster up)"`.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +15,13 @@ HEARTBEAT_SECONDS = 30.0
 
 
 def say(line: str) -> None:
-    """Print one line at once, also into a pipe."""
+    """Print one line of what a verb has to tell, at once, also into a pipe."""
     print(line, flush=True)
+
+
+def note(line: str) -> None:
+    """Print one line beside it."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -29,10 +38,10 @@ def step(what: str, usual_seconds: float | None = None) -> Iterator[None]:
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
-            say(f"  … {what}: {duration(time.monotonic() - started)}{usual}")
+            note(f"  … {what}: {duration(time.monotonic() - started)}{usual}")
 
     if usual_seconds is not None:
-        say(f"  … {what}{usual}")
+        note(f"  … {what}{usual}")
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
@@ -40,7 +49,7 @@ def step(what: str, usual_seconds: float | None = None) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-    say(f"  ✓ {what} ({duration(time.monotonic() - started)})")
+    note(f"  ✓ {what} ({duration(time.monotonic() - started)})")
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fairlead_cluster import errors, layout
+from fairlead_cluster import errors, layout, progress
 
 FORMAT = 1
 
@@ -92,7 +92,7 @@ def lock(state_dir: Path, name: str, notice: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(notice, flush=True)
+            progress.note(notice)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

@@ -66,7 +66,9 @@ def up(settings: Settings, wanted: Wanted) -> cluster.Cluster:
             opened = cluster.open_cluster(settings, record)
             _bring_up(settings, opened, record)
             state.write(opened.where.state_file, replace(record, complete=True))
-    progress.say(f"cluster {settings.name} is up ({progress.duration(time.monotonic() - started)})")
+    progress.note(
+        f"cluster {settings.name} is up ({progress.duration(time.monotonic() - started)})"
+    )
     return opened
 
 

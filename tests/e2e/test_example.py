@@ -1,7 +1,11 @@
-"""The first example from nothing to scores, by the demo's own steps: the models really learn."""
+"""The demo itself, in the words that `make demo` uses: the models really learn."""
 
+import dataclasses
 import json
 import random
+import re
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -11,7 +15,7 @@ from fairlead_cluster.demo import exam, example, place, story
 pytestmark = pytest.mark.e2e
 
 SEED = random.SystemRandom().randrange(10**9)
-QUESTIONS = 100
+QUESTION, ANSWER = "We need 3.5 kilos of rice.", "3.5 kg"
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +26,10 @@ def where(installed):
 
 
 @pytest.fixture(scope="module")
-def kube(installed):
-    return installed.kube(example.NAMESPACE)
-
-
-@pytest.fixture(scope="module")
-def base(where, kube, installed):
-    """What the base knows of both tasks, by its own account."""
-    story.make_base(where, installed.images)
-    said = kube.run("logs", f"job/{example.BASE_JOB}")
-    yield json.loads(said.split("exact answers to unseen questions: ")[1].splitlines()[0])
+def kube(installed, where):
+    """kubectl in the demo's namespace, which is gone before and after."""
+    where.run("delete", "namespace", example.NAMESPACE, "--ignore-not-found", what="begin anew")
+    yield installed.kube(example.NAMESPACE)
     where.run("delete", "namespace", example.NAMESPACE, "--wait=false", what="clean up")
 
 
@@ -50,47 +48,74 @@ class Onlooker(threading.Thread):
                 self.seen.append(progress)
 
 
-@pytest.fixture(scope="module")
-def trained(base, where, kube):
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """A whole run of the demo."""
+
+    lines: str
+    progress: list
     """What could be seen of the training while it ran."""
+
+    def exact(self, model):
+        """How many of 100 questions a model answered exactly, as the last lines say."""
+        return int(re.search(rf"^  {model}  (\d+) of 100 exact", self.lines, re.MULTILINE)[1])
+
+
+@pytest.fixture(scope="module")
+def told(installed, kube):
     onlooker = Onlooker(kube)
     onlooker.start()
+    name = installed.cluster.where.name
+    words = [sys.executable, "-m", "fairlead_cluster", "demo", "--name", name, f"--seed={SEED}"]
     try:
-        story.train(where)
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     finally:
         onlooker.over.set()
         onlooker.join()
-    return onlooker.seen
+    assert done.returncode == 0, done.stdout
+    return Told(done.stdout, onlooker.seen)
 
 
-@pytest.fixture(scope="module")
-def result(trained, where):
-    """Both models' answers to questions that nobody saw before."""
-    story.serve(where)
-    return story.ask(where, story.Chosen(SEED, QUESTIONS))
+def test_demo_shows_answers_scores_and_the_time_of_each_part(told):
+    header, _, *rows = told.lines.split("\nquestion  ")[1].split("\n\n")[0].splitlines()
+    assert header.split() == ["right", "answer", "base", "model", "fine-tuned"]
+    assert len(rows) == story.NUM_SHOWN
+    assert f"make demo SEED={SEED}" in told.lines
+    spent = told.lines.split("How long it took:\n")[1].split("\n\n")[0].splitlines()
+    assert len(spent) == 8
+    assert spent[-1].split()[0] == "all"
 
 
-def share(answers, right):
-    pairs = zip(answers, right, strict=True)
-    return sum(answer == expected for answer, expected in pairs) / len(right)
+def test_every_hint_of_the_demo_works_as_it_is_typed(told):
+    hints = told.lines.split("What to try next:\n")[1].replace("\\\n", "")
+    typed = re.findall(r"^  ((?:export|kubectl|\.venv/bin/fairlead) .*)$", hints, re.MULTILINE)
+    script = "set -e\n" + "\n".join(typed).replace(".venv/bin/", f"{sys.executable} -m ")
+    script = script.replace("-m fairlead ask", "-m fairlead_cli ask")
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.rstrip().endswith(f"\n{ANSWER}")
 
 
-def test_base_knows_its_own_task_alone(base):
-    assert base["dates"] >= 0.9
-    assert base["amounts"] <= 0.05
+SCORES = "exact answers to unseen questions: "
 
 
-def test_training_shows_step_loss_and_eta_while_it_runs(trained):
-    under_way = [seen for seen in trained if 0 < seen["step"] < seen["totalSteps"]]
-    assert len(under_way) >= 3, trained
+def test_base_knows_its_own_task_alone(told):
+    scores = json.loads(told.lines.split(SCORES)[1].splitlines()[0])
+    assert scores["dates"] >= 0.9
+    assert scores["amounts"] <= 0.05
+
+
+def test_training_shows_step_loss_and_eta_while_it_runs(told):
+    under_way = [seen for seen in told.progress if 0 < seen["step"] < seen["totalSteps"]]
+    assert len(under_way) >= 3, told.progress
     losses = [seen["loss"] for seen in under_way if "loss" in seen]
     assert losses[-1] < losses[0]
     assert all(seen["eta"] for seen in under_way[1:])
-    steps = [seen["step"] for seen in trained]
+    steps = [seen["step"] for seen in told.progress]
     assert steps == sorted(steps)
 
 
-def test_two_pods_train_with_zero_2_as_one_world(trained, kube):
+def test_two_pods_train_with_zero_2_as_one_world(told, kube):
     job = kube.get("finetunejob", example.FINE_TUNE_JOB)
     assert (job["spec"]["numNodes"], job["spec"]["deepspeed"]["zeroStage"]) == (2, 2)
     stage = kube.get("job", f"{example.FINE_TUNE_JOB}-train-a1")
@@ -104,7 +129,7 @@ def test_two_pods_train_with_zero_2_as_one_world(trained, kube):
     assert training["step"] == job["spec"]["hyperparameters"]["maxSteps"]
 
 
-def test_resource_tells_what_was_made(trained, kube):
+def test_resource_tells_what_was_made(told, kube):
     status = kube.get("finetunejob", example.FINE_TUNE_JOB)["status"]
     assert status["phase"] == "Succeeded"
     assert status["artifact"]["uri"].startswith("pvc://demo/finetunejobs/units/")
@@ -112,19 +137,33 @@ def test_resource_tells_what_was_made(trained, kube):
     assert status["progress"]["step"] == status["progress"]["totalSteps"]
 
 
-def test_fine_tuned_model_answers_what_it_was_taught(result):
-    assert share(result.tuned, result.questions.right) >= 0.9, f"seed {SEED}"
+def test_fine_tuned_model_answers_what_it_was_taught(told):
+    assert told.exact("fine-tuned") >= 90, f"seed {SEED}"
 
 
-def test_base_does_not_know_what_only_the_training_teaches(result):
-    assert share(result.base, result.questions.right) <= 0.05, f"seed {SEED}"
+def test_base_does_not_know_what_only_the_training_teaches(told):
+    assert told.exact("base model") <= 5, f"seed {SEED}"
+
+
+def test_shell_is_led_to_the_cluster_by_what_up_prints(told, installed):
+    up = f"{sys.executable} -m fairlead_cluster up --name {installed.cluster.where.name}"
+    script = f'eval "$({up})" && kubectl get finetunejob {example.FINE_TUNE_JOB} -n units -o name'
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout == f"finetunejob.fairlead.dev/{example.FINE_TUNE_JOB}\n"
+
+
+def test_base_is_kept_in_storage_and_not_made_again(told, where, kube, installed):
+    story.make_base(where, installed.images)
+    said = kube.run("logs", f"job/{example.BASE_JOB}")
+    assert "bases/dates is there already" in said
+    assert SCORES in said
 
 
 def ask_the_service(kube, name):
     """Ask a model without a gateway, by its Service's address."""
     spec = kube.get("service", name)["spec"]
     address = f"http://{spec['clusterIP']}:{spec['ports'][0]['port']}"
-    return exam.Examinee(name, address, address).answer("We need 3.5 kilos of rice.", 8)
+    return exam.Examinee(name, address, address).answer(QUESTION, example.MAX_TOKENS)
 
 
 def pods_of(kube, name):
@@ -140,7 +179,7 @@ def reinstalled(installed):
 
 
 def test_models_outlive_the_chart_and_its_minimal_profile_serves_them_without_a_gateway(
-    result, where, kube, installed, reinstalled
+    told, where, kube, installed, reinstalled
 ):
     name = example.TUNED_SERVICE
     answer, pods = ask_the_service(kube, name), pods_of(kube, name)
@@ -161,5 +200,5 @@ def test_models_outlive_the_chart_and_its_minimal_profile_serves_them_without_a_
     reinstalled.install(installed.images)
     kube.wait_for("modelservice", name, "RouteReady", 120)
     examinee = exam.Examinee(name, story.url_of(where, name), story.gateway_of(where))
-    exam.wait_until_answering(examinee, "We need 3.5 kilos of rice.")
+    exam.wait_until_answering(examinee, QUESTION)
     assert pods_of(kube, name) == pods, "a pod was replaced on the way"

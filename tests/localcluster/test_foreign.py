@@ -166,7 +166,7 @@ def test_up_pushes_and_installs_and_down_removes_all_but_the_volumes(
 ):
     monkeypatch.setattr(imageengine, "find", lambda _=None: PushingEngine("podman"))
     assert __main__.main(["up"]) == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert "no Gateway API" in said
     assert "no default StorageClass" in said
     pushed = PushingEngine.pushed

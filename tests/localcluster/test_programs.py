@@ -70,9 +70,9 @@ def test_no_group_names_an_unknown_program(group):
 def test_a_program_is_built_and_then_reused(tmp_path, capsys):
     built = cache(tmp_path).build(["pause"])["pause"]
     assert built.stat().st_mode & stat.S_IXUSR
-    assert "build pause (1 of 1)" in capsys.readouterr().out
+    assert "build pause (1 of 1)" in capsys.readouterr().err
     assert cache(tmp_path).build(["pause"])["pause"] == built
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 COUNTING_GCC = """#!/bin/sh

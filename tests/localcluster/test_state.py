@@ -78,7 +78,7 @@ def test_a_killed_holder_frees_the_lock(tmp_path, holder, capsys):
     holder.kill()
     holder.wait(60)
     with state.lock(tmp_path, "one", "busy"):
-        assert capsys.readouterr().out == ""
+        assert capsys.readouterr().err == ""
 
 
 def test_the_second_holder_says_so_and_waits(tmp_path, holder, monkeypatch):
