@@ -1,8 +1,8 @@
 """Fairlead's images: build what is missing, push what a registry lacks, remove what is old.
 
-An image's tag is its key (`imagekeys`), so a tag never changes its meaning, and a second build
-of unchanged content does nothing. The Dockerfiles know nothing of this module: docker, podman
-and buildah build them by hand as well.
+An image's tag is its key (`imagekeys`), so it never changes its meaning, and a second build of
+unchanged content does nothing; only a release's tag moves. The Dockerfiles know nothing of this
+module: docker, podman and buildah build them by hand as well.
 """
 
 from __future__ import annotations
@@ -136,6 +136,23 @@ class Workshop:
                     registry.name_again((SHARED, f"{name}-{tag}"), (repository, tag))
                     registry.keep()
         return {name: f"{registry.url_for_node}/{tagged(name, tag)}" for name, tag in tags.items()}
+
+    def tag(self, names: Iterable[str], registry: Registry | str, version: str) -> None:
+        """Give images that were pushed the tag of a release too, whatever had it before.
+
+        Raises:
+            CommandFailed: When the registry refuses.
+        """
+        with progress.step(f"tag what was pushed {version}"):
+            for name in names:
+                repository = imagetable.IMAGES[name].repository
+                if isinstance(registry, str):
+                    # Their layers are there: this moves a manifest each.
+                    self.engine.push(self.reference(name), f"{registry}/{repository}:{version}")
+                else:
+                    registry.name_again((repository, self.key(name)), (repository, version))
+            if not isinstance(registry, str):
+                registry.keep()
 
     def _push_one(self, name: str, destination: str) -> None:
         usual = imagetable.IMAGES[name].usual_push_seconds

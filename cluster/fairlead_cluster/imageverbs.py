@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from fairlead_cluster import errors, imageengine, images, imagetable, progress, registry
+from fairlead_cluster import (
+    errors,
+    imageengine,
+    images,
+    imagetable,
+    progress,
+    registry,
+    release,
+)
 from fairlead_cluster.settings import Settings
 
 ACTIONS = ("build", "push", "list", "prune")
@@ -66,7 +74,9 @@ def _push(
     workshop: images.Workshop, settings: Settings, names: list[str], address: str | None
 ) -> None:
     target = address or registry.ensure(settings.state_dir, workshop.cache)
-    _say(workshop.push(names, target))
+    references = workshop.push(names, target)
+    workshop.tag(names, target, release.version())
+    _say(references)
 
 
 def _list(workshop: images.Workshop) -> None:

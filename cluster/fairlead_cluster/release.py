@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from fairlead_cluster import commands, images
 
 CHART = images.ROOT / "charts" / "fairlead"
@@ -80,6 +82,12 @@ class Release:
             what=what,
             way_out=f"see `kubectl -n {self.namespace} get pods,events`",
         )
+
+
+def version() -> str:
+    """The tag that the chart asks for where no other is named."""
+    found: str = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    return found
 
 
 def image_values(references: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from fairlead_cluster import images, imagetable, programs, registry, settings
+from fairlead_cluster import images, imagetable, programs, registry, release, settings
 
 pytestmark = pytest.mark.e2e
 
@@ -24,7 +24,7 @@ class Pushed:
         self.workshop = images.open_workshop(loaded.cache_dir, images.Options())
         self.references = self.workshop.push(imagetable.PUBLISHED, self.registry)
 
-    def _get(self, name: str, what: str) -> dict:
+    def get(self, name: str, what: str) -> dict:
         repository = imagetable.IMAGES[name].repository
         address = f"http://{self.registry.url_for_host}/v2/{repository}/{what}"
         request = urllib.request.Request(address, headers={"Accept": ACCEPT})
@@ -33,12 +33,12 @@ class Pushed:
             return json.load(answer)
 
     def layers(self, name: str) -> list[tuple[str, int]]:
-        manifest = self._get(name, f"manifests/{self.workshop.key(name)}")
+        manifest = self.get(name, f"manifests/{self.workshop.key(name)}")
         return [(layer["digest"], layer["size"]) for layer in manifest["layers"]]
 
     def config(self, name: str) -> dict:
-        manifest = self._get(name, f"manifests/{self.workshop.key(name)}")
-        return self._get(name, f"blobs/{manifest['config']['digest']}")
+        manifest = self.get(name, f"manifests/{self.workshop.key(name)}")
+        return self.get(name, f"blobs/{manifest['config']['digest']}")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,13 @@ def test_no_address_or_secret_of_the_host_is_recorded_in(pushed, name):
     text = json.dumps(pushed.config(name))
     for trace in ("_proxy", "_PROXY", "INDEX_URL", "DEFAULT_INDEX", "SSL_CERT"):
         assert trace not in text
+
+
+def test_release_tag_names_what_was_pushed(pushed):
+    pushed.workshop.tag(imagetable.PUBLISHED, pushed.registry, release.version())
+    for name in imagetable.PUBLISHED:
+        by_key = pushed.get(name, f"manifests/{pushed.workshop.key(name)}")
+        assert pushed.get(name, f"manifests/{release.version()}") == by_key
 
 
 def test_second_push_builds_and_moves_nothing(pushed, capsys):

@@ -29,16 +29,18 @@ class MemoryRegistry(registry.Registry):
     def __init__(self, held=()):
         super().__init__(folder=Path("/nowhere"))
         object.__setattr__(self, "held", set(held))
-        object.__setattr__(self, "times_kept", 0)
+        object.__setattr__(self, "names", {})
+        object.__setattr__(self, "kept", {})
 
     def has(self, repository, tag):
         return f"{repository}:{tag}" in self.held
 
     def name_again(self, name, as_name):
         self.held.add(":".join(as_name))
+        self.names[":".join(as_name)] = ":".join(name)
 
     def keep(self):
-        object.__setattr__(self, "times_kept", self.times_kept + 1)
+        self.kept.update(self.names)
 
 
 def built(workshop: images.Workshop) -> list[str]:
@@ -154,7 +156,7 @@ def test_push_moves_what_the_registry_lacks_and_keeps_its_tags(workshop):
     shared = f"fairlead:operator-{workshop.key('operator')}"
     assert workshop.engine.pushed == [(f"localhost/{tagged}", f"{held.url_for_host}/{shared}")]
     assert tagged in held.held
-    assert held.times_kept == 1
+    assert held.kept == {tagged: shared}
 
 
 def test_push_to_another_registry_asks_it_nothing_and_names_it(workshop):
@@ -162,6 +164,18 @@ def test_push_to_another_registry_asks_it_nothing_and_names_it(workshop):
     reference = f"registry.example.org/team/{images.tagged('operator', workshop.key('operator'))}"
     assert references == {"operator": reference}
     assert [destination for _, destination in workshop.engine.pushed] == [reference]
+
+
+def test_release_tag_moves_to_what_was_pushed_last_and_is_kept(workshop, tree):
+    held = MemoryRegistry()
+    for content in ("one", "two"):
+        (tree / "operator/controller/fairlead_operator/new.py").write_text(content)
+        made = again(workshop)
+        made.push(["operator"], held)
+        made.tag(["operator"], held, "0.1.0")
+        key = made.key("operator")
+        assert held.names["fairlead-operator:0.1.0"] == f"fairlead-operator:{key}"
+        assert held.kept["fairlead-operator:0.1.0"] == f"fairlead-operator:{key}"
 
 
 def test_build_is_given_its_parents_by_key(workshop):
