@@ -63,6 +63,23 @@ def test_an_apt_that_fails_names_the_packages(monkeypatch, tmp_path):
         host.ensure_packages({"no-such-runc": "runc-of-nowhere"})
 
 
+def test_what_apt_installs_is_there_afterwards(monkeypatch, tmp_path):
+    """An apt that writes down its calls, and whose install makes the program."""
+    (tmp_path / "apt-get").write_text(
+        f'#!/bin/sh\necho "$DEBIAN_FRONTEND $@" >>{tmp_path}/calls\n'
+        f'case "$*" in *install*) ln -s /bin/sh {tmp_path}/no-such-runc;; esac\n'
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    for _ in range(2):
+        host.ensure_packages({"no-such-runc": "runc-of-nowhere", "sh": "dash"})
+        assert (tmp_path / "calls").read_text().splitlines() == [
+            "noninteractive --quiet update",
+            "noninteractive --quiet install --yes --no-install-recommends runc-of-nowhere",
+        ]
+
+
 def test_a_full_disk_is_found_before_anything_starts(tmp_path):
     host.require_room([(tmp_path / "not" / "made", 1)])
     with pytest.raises(errors.HostUnfit, match=r"GB free, .* are needed") as refused:
