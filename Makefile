@@ -14,7 +14,7 @@ PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 .PHONY: help venv up down status demo images test test-fast test-cluster test-e2e gates format crds lock
 
 help:  ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 16
 
 $(STAMP): requirements/dev.txt $(DISTRIBUTIONS:%=%/pyproject.toml)
 	@echo "development environment: installing into $(VENV) (usually 1 min)"
