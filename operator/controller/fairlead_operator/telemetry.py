@@ -28,45 +28,31 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        labels = [metrics.LABEL_VERB, metrics.LABEL_RESOURCE]
-        self._reconciles = Counter(
-            metrics.RECONCILES,
-            "Passes over resources.",
-            [metrics.LABEL_KIND, metrics.LABEL_OUTCOME],
-            registry=self.registry,
+        by_kind, by_request = [metrics.LABEL_KIND], [metrics.LABEL_VERB, metrics.LABEL_RESOURCE]
+        self._reconciles = self._counter(
+            metrics.RECONCILES, "Passes over resources.", [*by_kind, metrics.LABEL_OUTCOME]
         )
-        self._seconds = Histogram(
-            metrics.RECONCILE_SECONDS,
-            "Time of a pass.",
-            [metrics.LABEL_KIND],
-            registry=self.registry,
-            buckets=_BUCKETS,
+        self._seconds = self._histogram(metrics.RECONCILE_SECONDS, "Time of a pass.", by_kind)
+        self._requests = self._counter(
+            metrics.API_REQUESTS, "Requests to the API server.", [*by_request, metrics.LABEL_CODE]
         )
-        self._requests = Counter(
-            metrics.API_REQUESTS,
-            "Requests to the API server.",
-            [*labels, metrics.LABEL_CODE],
-            registry=self.registry,
+        self._request_seconds = self._histogram(
+            metrics.API_SECONDS, "Time of a request to the API server.", by_request
         )
-        self._request_seconds = Histogram(
-            metrics.API_SECONDS,
-            "Time of a request to the API server.",
-            labels,
-            registry=self.registry,
-            buckets=_BUCKETS,
-        )
-        self._reports = Counter(
+        self._reports = self._counter(
             metrics.PROGRESS_REPORTS,
             "Progress reports by the code of their answer.",
             [metrics.LABEL_CODE],
-            registry=self.registry,
         )
-        self._progress_writes = Counter(
-            metrics.PROGRESS_WRITES,
-            "Writes of status.progress.",
-            [metrics.LABEL_OUTCOME],
-            registry=self.registry,
+        self._progress_writes = self._counter(
+            metrics.PROGRESS_WRITES, "Writes of status.progress.", [metrics.LABEL_OUTCOME]
         )
+
+    def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: list[str]) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=_BUCKETS)
 
     def reconciled(self, kind: Kind, outcome: str, seconds: float) -> None:
         """Count one pass."""
