@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fairlead_cluster import imagetable, pins, progress
+
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 PYTEST = [sys.executable, "-m", "pytest", "--durations=10", "--durations-min=2"]
@@ -44,6 +46,11 @@ class Background:
             print("\n".join(Path(self.log.name).read_text().splitlines()[-60:]))
             print(f"== {self.title}: failed with exit code {self.process.returncode}")
         return self.process.returncode
+
+
+def usually(seconds: float) -> str:
+    """How long it takes once, in words; the tests beside it make it longer."""
+    return f"once, {progress.duration(seconds)} where nothing else runs"
 
 
 def run(*command: str) -> int:
@@ -119,7 +126,9 @@ class Run:
                 self.timed(f"waiting for {job.title}", job.wait)
                 self.jobs.remove(job)
         if name == "cluster" and "e2e" in self.tiers:
-            self.background("building the images (20 min once)", "images", "build")
+            self.background(
+                f"building the images ({usually(imagetable.USUAL_SECONDS)})", "images", "build"
+            )
         if name == self.tiers[-1]:
             for title, spent in self.seconds.items():
                 print(f"   {spent:7.1f} s  {title}")
@@ -132,7 +141,8 @@ def main() -> int:
     parser.add_argument("tiers", nargs="+", choices=TIERS, help="tiers to run, in this order")
     run_ = Run(parser.parse_args().tiers)
     if set(REAL) & set(run_.tiers):
-        run_.background("compiling the cluster's programs (17 min once)", "build")
+        title = f"compiling the cluster's programs ({usually(pins.USUAL_SECONDS)})"
+        run_.background(title, "build")
     for tier in run_.tiers:
         run_.tier(tier)
     return 0

@@ -51,3 +51,6 @@ _IMAGES: Final = (
 )
 IMAGES: Final[Mapping[str, Image]] = {image.name: image for image in _IMAGES}
 PUBLISHED: Final = tuple(image.name for image in _IMAGES if image.is_published)
+USUAL_SECONDS: Final = sum(image.usual_seconds for image in _IMAGES)
+"""To build all of them cold, where nothing else runs."""
+USUAL_PUSH_SECONDS: Final = sum(IMAGES[name].usual_push_seconds for name in PUBLISHED)

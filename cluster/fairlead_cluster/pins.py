@@ -166,6 +166,9 @@ NODE: Final = (
 ADDONS_IMAGE: Final = ("coredns", "local-path-provisioner", "envoy-gateway", "envoy")
 """What the add-ons image carries in /usr/local/bin."""
 ADDONS: Final = (*ADDONS_IMAGE, "helm")
+WHOLE_CLUSTER: Final = (*CONTROL_PLANE, *NODE, *ADDONS)
+USUAL_SECONDS: Final = sum(PROGRAMS[name].usual_seconds for name in WHOLE_CLUSTER)
+"""To build a whole cluster's programs cold, where nothing else runs."""
 ON_DEMAND: Final[dict[str, tuple[str, ...]]] = {
     "keda": ("keda", "keda-adapter"),
     "prometheus": ("prometheus",),

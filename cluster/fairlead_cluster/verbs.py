@@ -144,7 +144,7 @@ def _build(settings: Settings, given: Arguments) -> int:
         raise errors.BuildFailed(
             f"no such program: {', '.join(unknown)}", "see `fairlead-cluster build --list`"
         )
-    names = given.programs or [*pins.CONTROL_PLANE, *pins.NODE, *pins.ADDONS]
+    names = given.programs or list(pins.WHOLE_CLUSTER)
     for extra in given.extra:
         names = [*names, *pins.ON_DEMAND[extra]]
     cache.build(names)

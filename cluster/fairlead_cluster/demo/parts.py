@@ -19,16 +19,20 @@ class Parts:
     """How long each part took, in order."""
 
     @contextmanager
-    def part(self, name: str, usual_seconds: float, first_time: str = "") -> Iterator[None]:
+    def part(
+        self, name: str, usual_seconds: float, first_seconds: float | None = None
+    ) -> Iterator[None]:
         """Announce a part and say in the end how long it took.
 
         Args:
             name: The part in words.
             usual_seconds: How long it usually takes on two cores.
-            first_time: How long it takes when nothing is built yet, where that differs.
+            first_seconds: The same when nothing is built yet, where that differs.
         """
         number = f"[{len(self.seconds) + 1} of {self.total}]"
-        first = f", the first time {first_time}" * bool(first_time)
+        first = ""
+        if first_seconds is not None:
+            first = f", the first time {progress.duration(first_seconds)}"
         progress.say(f"\n{number} {name} (usually {progress.duration(usual_seconds)}{first})")
         started = time.monotonic()
         yield

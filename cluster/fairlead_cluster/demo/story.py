@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fairlead_cluster import belongings, errors, fitness, progress, providers, up
+from fairlead_cluster import belongings, errors, fitness, imagetable, pins, progress, providers, up
 from fairlead_cluster.demo import exam, example, place, report
 from fairlead_cluster.demo.parts import Parts
 from fairlead_cluster.settings import Settings
@@ -45,15 +45,16 @@ def tell(settings: Settings, chosen: Chosen) -> None:
     parts = Parts(total=7)
     provider = providers.choose(settings)
     progress.say("Fairlead's demo: a dataset becomes a served model on a real Kubernetes.")
-    with parts.part("a cluster", 20, "25 min: everything is compiled from source"):
+    with parts.part("a cluster", 20, pins.USUAL_SECONDS):
         where = place.at(provider.reach(up.Wanted()))
         require_gateway_api(where)
-    with parts.part("the images", 15, "12 min"):
+    first_images = imagetable.USUAL_SECONDS + imagetable.USUAL_PUSH_SECONDS
+    with parts.part("the images", 15, first_images):
         references = provider.push_images()
     with parts.part("the chart: operator, CRDs, gateway", 10):
         provider.install(where, references)
         gateway_of(where)
-    with parts.part("storage, dataset and a small base model that knows dates", 25, "2 min"):
+    with parts.part("storage, dataset and a small base model that knows dates", 25, 120):
         belongings.own_namespace(where, example.NAMESPACE)
         make_base(where, references)
     with parts.part("the FineTuneJob: teach it amounts", 260):
