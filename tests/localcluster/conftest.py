@@ -1,14 +1,18 @@
 """Real clusters for these tests, brought up by the tool itself and gone afterwards."""
 
+import contextlib
 import dataclasses
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from fairlead_cluster import cluster, down, settings, up
+from fairlead_cluster import cgroups, cluster, down, settings, state, up
 
 
 @pytest.fixture(scope="session")
@@ -63,3 +67,51 @@ def start_up() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     for process in begun:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def machine() -> Callable[[], dict[str, object]]:
+    """What a cluster could leave on the machine; other clusters may come and go meanwhile."""
+    return on_the_machine
+
+
+@pytest.fixture(scope="session")
+def traces() -> Callable[[str], list[str]]:
+    """Everything that carries the name of a cluster."""
+    return traces_of
+
+
+def on_the_machine() -> dict[str, object]:
+    links = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True)
+    names = {link["ifname"] for link in json.loads(links.stdout)}
+    logs = Path("/var/log/containers").glob("*")
+    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
+    return {
+        "links": {name for name in names if not re.fullmatch(r"fl[0-9a-f]{8}", name)},
+        "cni": {path.name for path in Path("/var/lib/cni").rglob("*") if is_foreign(path.name)},
+        "logs": {path.name for path in logs if is_foreign(str(path.readlink()))},
+        "shims": {path.name for path in Path("/run/containerd").rglob("*")},
+        "firewall": rules.count("\n-A "),
+    }
+
+
+def is_foreign(text: str) -> bool:
+    """Tell whether a name is that of no cluster, or of one of these tests."""
+    return "fl-test-" in text or "fairlead" not in text
+
+
+def traces_of(name: str) -> list[str]:
+    where = state.layout_of(settings_of(name).state_dir, name)
+    found = [
+        str(path) for path in (where.root, where.sockets, where.namespace_file) if path.exists()
+    ]
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}/" in line]
+    found += [str(folder) for folder in cgroups.of(where.kernel_name).folders() if folder.exists()]
+    links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True, check=True)
+    found += [line for line in links.stdout.splitlines() if where.host_device in line]
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            command = (process / "cmdline").read_bytes().decode(errors="replace")
+            if f"/fairlead/{name}/" in command:
+                found.append(command)
+    return found

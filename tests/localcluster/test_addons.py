@@ -1,27 +1,53 @@
-"""Add-ons on a real node: names resolve, claims of both modes bind, a Gateway answers."""
+"""Add-ons on a real node: names resolve, claims bind, a Gateway answers, images are loaded.
 
-import dataclasses
+The last test takes all of it down.
+"""
+
 import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from fairlead_cluster import addons, cluster, gateway, processes, settings, state, status, up
+from fairlead_cluster import (
+    __main__,
+    addons,
+    cluster,
+    down,
+    gateway,
+    imageengine,
+    node,
+    processes,
+    state,
+    status,
+    up,
+)
 
 pytestmark = pytest.mark.e2e
 
 PATIENCE_SECONDS = 180
 NAMESPACE = "fairlead-addons-test"
 CLAIMS = {"once": "ReadWriteOnce", "many": "ReadWriteMany"}
+LOADED = "localhost/fairlead-load-test:1"
 
 
 @pytest.fixture(scope="module")
-def opened(fresh):
+def chosen(fresh):
+    return fresh("fl-test-addons")
+
+
+@pytest.fixture(scope="module")
+def machine_before(chosen, machine):
+    return machine()
+
+
+@pytest.fixture(scope="module")
+def opened(chosen, machine_before):
     """A cluster whose first `up` was killed while helm installed the gateway."""
-    chosen = fresh("fl-test-addons")
     command = [sys.executable, "-m", "fairlead_cluster", "up", "--name", chosen.name]
     with subprocess.Popen(command, start_new_session=True) as process:
         until(lambda: process.poll() is not None or releases(chosen))
@@ -82,8 +108,6 @@ def pods(opened, kubectl, image):
     ]
     opened.server.apply(objects, "make the pods of the test")
     kubectl("wait", "--for=condition=Ready", "pod/web", "pod/reader", "--timeout=180s")
-    yield
-    opened.server.delete(f"/api/v1/namespaces/{NAMESPACE}")
 
 
 def named(kind, api_version, name, **fields):
@@ -212,17 +236,55 @@ def test_an_add_on_image_is_one_for_all(opened, image):
         assert found == image
 
 
-def test_a_release_whose_installation_was_killed_is_taken_over(opened):
-    assert releases(settings_like(opened.where.name)) == ["deployed"]
+def test_a_release_whose_installation_was_killed_is_taken_over(opened, chosen):
+    assert releases(chosen) == ["deployed"]
 
 
-def test_a_second_up_installs_nothing_anew(opened):
+def test_a_second_up_installs_nothing_anew_and_is_quick(opened, chosen):
     path = f"/apis/apps/v1/namespaces/{gateway.NAMESPACE}/deployments/envoy-gateway"
     before = opened.server.get(path)["metadata"]["generation"]
-    up.up(settings_like(opened.where.name), up.Wanted())
+    began = time.monotonic()
+    up.up(chosen, up.Wanted())
+    assert time.monotonic() - began < 20
     assert opened.server.get(path)["metadata"]["generation"] == before
-    assert releases(settings_like(opened.where.name)) == ["deployed"]
+    assert releases(chosen) == ["deployed"]
 
 
-def settings_like(name):
-    return dataclasses.replace(settings.load(), name=name)
+@pytest.fixture
+def local_image(opened, tmp_path):
+    """An image of one program in the local store of the engine, and the same as an archive."""
+    engine = imageengine.find()
+    shutil.copy(opened.cache.path(node.PAUSE), tmp_path / "pause")
+    dockerfile = tmp_path / "Dockerfile"
+    dockerfile.write_text('FROM scratch\nCOPY pause /pause\nENTRYPOINT ["/pause"]\n')
+    engine.build(
+        imageengine.Build(LOADED, dockerfile, "", tmp_path, {}, {}, tmp_path / "build.log")
+    )
+    archive = tmp_path / "archive.tar"
+    save = ["push", LOADED, f"docker-archive:{archive}"]
+    if engine.kind == "docker":
+        save = ["save", "--output", str(archive), LOADED]
+    subprocess.run([engine.kind, *save], check=True)
+    yield {"store": [LOADED], "archive": [str(archive), "--as", "fairlead-load-test:archive"]}
+    engine.remove(LOADED)
+
+
+@pytest.mark.parametrize("source", ["store", "archive"])
+def test_a_pod_starts_from_the_name_that_load_prints(
+    pods, opened, kubectl, local_image, monkeypatch, capsys, source
+):
+    monkeypatch.setenv("FAIRLEAD_PROVIDER", "embedded")
+    assert __main__.main(["load", *local_image[source], "--name", opened.where.name]) == 0
+    printed = capsys.readouterr().out.splitlines()[-1]
+    opened.server.apply([pod(f"loaded-from-{source}", printed, ["/pause"], {})], "use the image")
+    kubectl("wait", "--for=condition=Ready", f"pod/loaded-from-{source}", "--timeout=60s")
+
+
+def test_down_leaves_nothing_of_pods_claims_and_gateways(
+    pods, chosen, kubectl, machine_before, machine, traces
+):
+    kubectl("wait", "--for=condition=Programmed", "gateway/entry", "--timeout=180s")
+    assert traces(chosen.name) != []
+    down.down(chosen)
+    assert traces(chosen.name) == []
+    assert machine() == machine_before

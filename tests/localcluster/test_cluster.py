@@ -1,11 +1,9 @@
 """The embedded cluster for real: node, pods, walls, neighbours, crashes, and nothing left."""
 
-import contextlib
 import dataclasses
 import errno
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +19,7 @@ from fairlead_cluster import (
     errors,
     network,
     node,
+    pins,
     processes,
     programs,
     ranges,
@@ -172,9 +171,14 @@ def test_the_namespace_has_no_route_but_its_own(with_node):
 
 
 def test_the_host_has_no_firewall_rule_of_ours(with_node):
+    inside = ["nsenter", f"--net={with_node.where.namespace_file}"]
     assert "KUBE-" not in iptables_save()
-    inside = ["nsenter", f"--net={with_node.where.namespace_file}", "iptables-save"]
-    assert "KUBE-" in subprocess.run(inside, capture_output=True, text=True, check=True).stdout
+    assert "KUBE-" in iptables_save(*inside)
+
+
+def iptables_save(*enter):
+    command = [*enter, "iptables-save"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def test_requests_are_in_the_audit_log_with_who_made_them(with_node):
@@ -289,7 +293,7 @@ def test_two_clusters_live_side_by_side(with_node, fresh):
     assert registry.Registry(with_node.cache.folder / "registry").is_ready(), "still in use"
 
 
-def test_a_range_that_the_host_uses_is_refused_before_anything_starts(fresh):
+def test_a_range_that_the_host_uses_is_refused_before_anything_starts(fresh, traces):
     chosen = fresh("fl-test-taken")
     wanted = ranges.Ranges(15)
     subprocess.run(["ip", "route", "add", str(wanted.services), "dev", "lo"], check=True)
@@ -308,7 +312,7 @@ def test_a_range_that_the_host_uses_is_refused_before_anything_starts(fresh):
         pytest.param(None, id="at-the-start"),
     ],
 )
-def test_an_interrupted_up_is_taken_over_by_the_next(fresh, start_up, heard):
+def test_an_interrupted_up_is_taken_over_by_the_next(fresh, traces, start_up, heard):
     chosen = fresh("fl-test-broken")
     where = state.layout_of(chosen.state_dir, chosen.name)
     process = start_up(chosen.name, "--control-plane-only")
@@ -327,7 +331,7 @@ def test_an_interrupted_up_is_taken_over_by_the_next(fresh, start_up, heard):
     assert traces(chosen.name) == []
 
 
-def test_down_leaves_nothing(fresh):
+def test_down_leaves_nothing(fresh, traces, machine):
     chosen = fresh("fl-test-gone")
     before = machine()
     with_running_pod(chosen)
@@ -337,7 +341,19 @@ def test_down_leaves_nothing(fresh):
     assert machine() == before
 
 
-def test_down_needs_neither_records_nor_a_runtime_that_lives(fresh):
+def test_an_up_after_a_down_has_a_ready_node_in_seconds(fresh):
+    """Every `up` but the one that compiles."""
+    chosen = fresh("fl-test-gone")
+    programs.open_cache(chosen.cache_dir).build([*pins.CONTROL_PLANE, *pins.NODE])
+    began = time.monotonic()
+    opened = up.up(chosen, up.Wanted(with_addons=False))
+    assert time.monotonic() - began < 20
+    found = opened.server.get(f"/api/v1/nodes/{opened.where.node_name}")
+    assert simulated.is_ready(found)
+    down.down(chosen)
+
+
+def test_down_needs_neither_records_nor_a_runtime_that_lives(fresh, traces, machine):
     chosen = fresh("fl-test-gone")
     before = machine()
     opened = with_running_pod(chosen)
@@ -362,47 +378,6 @@ def with_running_pod(chosen):
     opened.server.create("/api/v1/namespaces/default/pods", body)
     until(lambda: pod_status(opened.server, "one").get("phase") == "Running")
     return opened
-
-
-def machine():
-    """What a cluster could leave on the machine; other clusters may come and go meanwhile."""
-    links = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True)
-    names = {link["ifname"] for link in json.loads(links.stdout)}
-    logs = Path("/var/log/containers").glob("*")
-    return {
-        "links": {name for name in names if not re.fullmatch(r"fl[0-9a-f]{8}", name)},
-        "cni": {path.name for path in Path("/var/lib/cni").rglob("*") if is_foreign(path.name)},
-        "logs": {path.name for path in logs if is_foreign(str(path.readlink()))},
-        "shims": {path.name for path in Path("/run/containerd").rglob("*")},
-        "firewall": iptables_save().count("\n-A "),
-    }
-
-
-def is_foreign(text):
-    """Tell whether a name is that of no cluster, or of one of these tests."""
-    return "fl-test-" in text or "fairlead" not in text
-
-
-def iptables_save():
-    return subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
-
-
-def traces(name):
-    """Everything that carries the name of a cluster."""
-    where = state.layout_of(settings_like(name).state_dir, name)
-    found = [
-        str(path) for path in (where.root, where.sockets, where.namespace_file) if path.exists()
-    ]
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}/" in line]
-    found += [str(folder) for folder in cgroups.of(where.kernel_name).folders() if folder.exists()]
-    links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True, check=True)
-    found += [line for line in links.stdout.splitlines() if where.host_device in line]
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            command = (process / "cmdline").read_bytes().decode(errors="replace")
-            if f"/fairlead/{name}/" in command:
-                found.append(command)
-    return found
 
 
 def test_the_registry_remembers_its_tags(with_node):
