@@ -16,6 +16,7 @@ import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,35 @@ def team(kubectl):
     kubectl("apply", "-f", "-", stdin=json.dumps(claim))
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def end_attempt(kubectl, until, api, team):
+    """Ends the container of a Job's one pod by writing its status, as a kubelet would."""
+
+    async def ended(job, code, message):
+        async def made():
+            pods = await api.list_heads(kube.POD, team)
+            found = [pod["metadata"]["name"] for pod in pods]
+            return [name for name in found if name.startswith(f"{job}-")]
+
+        pod = (await until(made, f"a pod of {job}"))[0]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        end = {"exitCode": code, "message": message, "startedAt": now, "finishedAt": now}
+        container = {
+            "name": names.TRAINER_CONTAINER,
+            "image": "trainer",
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+            "state": {"terminated": end},
+        }
+        phase = "Failed" if code else "Succeeded"
+        patch = json.dumps({"status": {"phase": phase, "containerStatuses": [container]}})
+        place = ("-n", team, "--subresource=status", "--type=strategic")
+        kubectl("patch", "pod", pod, *place, "-p", patch)
+
+    return ended
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import dataclasses
 import json
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import pytest
 
@@ -60,38 +59,15 @@ def moment(job):
 class Scene:
     """One job in one namespace, and what befalls it."""
 
-    def __init__(self, kubectl, until, api, team, name):
+    def __init__(self, kubectl, until, api, end_attempt, team, name):
         self._kubectl, self._until, self._api = kubectl, until, api
+        self._end_attempt = end_attempt
         self.team, self.name = team, name
 
-    async def _pod(self, stage, attempt):
-        """The one pod of an attempt, once the Job controller has made it."""
-        job = names.stage_job_name(self.name, stage, attempt)
-
-        async def made():
-            pods = await self._api.list_heads(kube.POD, self.team)
-            found = [pod["metadata"]["name"] for pod in pods]
-            return [name for name in found if name.startswith(f"{job}-")]
-
-        return (await self._until(made, f"a pod of {job}"))[0]
-
     async def end(self, stage, attempt, code, message):
-        """End an attempt's container as a kubelet would."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ended = {"exitCode": code, "message": message, "startedAt": now, "finishedAt": now}
-        container = {
-            "name": names.TRAINER_CONTAINER,
-            "image": "trainer",
-            "imageID": "",
-            "ready": False,
-            "restartCount": 0,
-            "state": {"terminated": ended},
-        }
-        phase = "Failed" if code else "Succeeded"
-        patch = json.dumps({"status": {"phase": phase, "containerStatuses": [container]}})
-        pod = await self._pod(stage, attempt)
-        place = ("-n", self.team, "--subresource=status", "--type=strategic")
-        self._kubectl("patch", "pod", pod, *place, "-p", patch)
+        """End an attempt's container."""
+        job = names.stage_job_name(self.name, stage, attempt)
+        await self._end_attempt(job, code, message)
 
     async def suspend(self, *, wanted):
         """Write spec.suspend."""
@@ -221,7 +197,7 @@ STORIES = [
 
 
 @pytest.fixture
-def new_scene(kubectl, until, api, team):
+def new_scene(kubectl, until, api, end_attempt, team):
     """Makes a job and returns its scene, with the version from which to watch it."""
 
     async def make(name, spec):
@@ -238,7 +214,8 @@ def new_scene(kubectl, until, api, team):
             "spec": base | spec,
         }
         made = await api.create(job)
-        return Scene(kubectl, until, api, team, name), made["metadata"]["resourceVersion"]
+        version = made["metadata"]["resourceVersion"]
+        return Scene(kubectl, until, api, end_attempt, team, name), version
 
     return make
 
