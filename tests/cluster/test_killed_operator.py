@@ -40,14 +40,15 @@ RESULTS = {
     },
 }
 LAST_WORDS = "ValueError: no such optimizer"
-ENDS = ("Succeeded", "Failed")
+ENDS = {"Succeeded": "Complete", "Failed": "Failed"}
+"""A job's last phases, each with the condition that says why."""
 TIMES = {"startTime", "completionTime", "retryTime"}
 
 
 def moment(job):
     """Where a job stands, in a few words."""
     status = job.get("status") or {}
-    if status.get("phase") in (*ENDS, "Suspended"):
+    if status.get("phase") in {*ENDS, "Suspended"}:
         return status["phase"]
     for stage in status.get("stages") or []:
         if stage["state"] != "Succeeded":
@@ -129,6 +130,8 @@ class Story:
     end: str
     killed_at: tuple[str, ...]
     num_created: int
+    says: str = "the artifact is exported"
+    """What the condition of its end says."""
     spec: dict = dataclasses.field(default_factory=dict)
 
 
@@ -160,6 +163,7 @@ STORIES = [
             end="Failed",
             killed_at=("Failed",),
             num_created=4,
+            says=LAST_WORDS,
             spec={"maxRestarts": 0},
         ),
         id="failed",
@@ -256,7 +260,10 @@ async def test_killed_at_every_transition_ends_like_the_undisturbed(
     calm, replica = await tell(story, "calm", replica)
     shaken, replica = await tell(story, "shaken", replica, story.killed_at)
     await replica.passed()
-    assert await shaken.state() == await calm.state()
+    state = await calm.state()
+    assert await shaken.state() == state
+    messages = {each["type"]: each["message"] for each in state[0]["conditions"]}
+    assert story.says in messages[ENDS[story.end]]
     writes = created_and_deleted(calm.name)
     assert sum(count for (verb, *_), count in writes.items() if verb == "create") == (
         story.num_created
