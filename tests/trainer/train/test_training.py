@@ -153,14 +153,25 @@ def kill_pod(process):
     psutil.wait_procs(found)
 
 
+def configured(checkpoint):
+    """The configuration of the DeepSpeed engine that wrote a checkpoint."""
+    import torch
+
+    (file,) = checkpoint.rglob("mp_rank_00_model_states.pt")
+    return torch.load(file, weights_only=False)["ds_config"]
+
+
 def test_two_ranks_train_and_export_a_model(job):
-    job.configure(deepspeed={"zeroStage": 1})
+    raw = {"zero_optimization": {"reduce_bucket_size": 12345}}
+    job.configure(deepspeed={"zeroStage": 1, "config": raw})
     code, end = job.run("train")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     assert end.training is not None
     assert (end.training.step, end.training.world_size, end.training.num_nodes) == (6, 2, 1)
     assert end.training.checkpoint == "checkpoints/step-00000006-a1"
     assert job.checkpoints() == ["step-00000004-a1", "step-00000006-a1"]
+    zero = configured(job.folder / end.training.checkpoint)["zero_optimization"]
+    assert (zero["stage"], zero["reduce_bucket_size"]) == (1, 12345)
     code, end = job.run("export")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     content = (job.folder / "artifact" / ARTIFACT_FILE).read_bytes()
@@ -306,6 +317,13 @@ def test_adapter_is_trained_and_exported(job, merge, stage, kind):
             Cause.DATASET_ERROR,
             "nothing is left to learn from: 1 of 1 rows are longer than prepare.maxLength",
             id="prompts-fill-the-length",
+        ),
+        pytest.param(
+            # A model that is parted while it loads would be the first to read that.
+            {"deepspeed": {"zeroStage": 3, "config": {"zero_optimization": {"overlap": True}}}},
+            Cause.USER_ERROR,
+            "deepspeed.config: DeepSpeedZeroConfig: overlap: Extra inputs are not permitted",
+            id="no-such-key-of-deepspeed",
         ),
         pytest.param(
             {

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from fairlead_api import uris
+from pydantic import ValidationError
+
+from fairlead_api import base, uris
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.runfile import DATA_DIR
 from fairlead_api.termination import Cause, TrainingResult
@@ -126,6 +128,7 @@ def _trainer(
     # On CPUs the group is torch's alone; ZeRO-3 partitions while the model is being loaded, by
     # the world that DeepSpeed knows of.
     deepspeed.init_distributed()
+    _check_deepspeed(ours["deepspeed"])
     rows = _rows(loaded, config.process_index)
     weights = model.load(folder, spec)
     tokenizer = model.tokenizer(folder, spec, messages=_are_messages(rows))
@@ -143,6 +146,22 @@ def _trainer(
     first_bytes = saving.guessed_bytes(trainer.model.parameters())
     trainer.saver = saving.Saver(store, spec.checkpoint.save_total_limit, first_bytes)
     return trainer, together
+
+
+def _check_deepspeed(config: dict[str, Any]) -> None:
+    """Have DeepSpeed read its configuration before the model does, which would be blamed for it.
+
+    What it refuses is the user's: ours is the same for every job.
+    """
+    from deepspeed.runtime.config import DeepSpeedConfig
+
+    try:
+        DeepSpeedConfig(config)
+    except Exception as error:  # of no common kind
+        text = str(error)
+        if isinstance(error, ValidationError):
+            text = f"{error.title}: {base.faults(error)}"
+        raise failures.blamed(Cause.USER_ERROR, f"deepspeed.config: {text}", error) from error
 
 
 @contextmanager
