@@ -26,6 +26,7 @@ ROWS = "\n".join(
     for number in range(200)
 )
 HYPER = {"maxSteps": 6, "learningRate": 0.01, "perDeviceTrainBatchSize": 2}
+UNTAUGHT_LOSS = math.log(257)  # where every token of the vocabulary is as likely
 BOUND_SECONDS = 900
 
 
@@ -161,7 +162,13 @@ def configured(checkpoint):
     return torch.load(file, weights_only=False)["ds_config"]
 
 
-def test_two_ranks_train_and_export_a_model(job):
+def last_log(checkpoint):
+    """What the trainer had logged last when it wrote a checkpoint."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    return state["log_history"][-1]
+
+
+def test_two_ranks_train_and_export_a_model_and_tell_a_lost_result_again(job):
     raw = {"zero_optimization": {"reduce_bucket_size": 12345}}
     job.configure(deepspeed={"zeroStage": 1, "config": raw})
     code, end = job.run("train")
@@ -177,11 +184,6 @@ def test_two_ranks_train_and_export_a_model(job):
     content = (job.folder / "artifact" / ARTIFACT_FILE).read_bytes()
     files = {file.path for file in ArtifactRecord.model_validate_json(content).files}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= files
-
-
-def test_result_lost_behind_the_last_checkpoint_is_told_without_another_step(job):
-    job.configure(numProcPerNode=1)
-    assert job.run("train")[0] == 0
     (job.folder / "results/train.json").unlink()
     before = job.checkpoints()
     code, end = job.run("train", attempt=2)
@@ -190,7 +192,7 @@ def test_result_lost_behind_the_last_checkpoint_is_told_without_another_step(job
     assert end.training.step == 6
     assert end.training.loss > 0
     assert end.training.checkpoint == "checkpoints/step-00000006-a1"
-    assert job.checkpoints() == before
+    assert job.checkpoints() == before  # without another step, that is
 
 
 def shapes(folder):
@@ -260,18 +262,51 @@ def test_what_is_no_finite_number_ends_the_run_by_name(job, base, weight, stage,
     assert job.checkpoints() == []
 
 
+CHAT = "{% for turn in messages %}{{ turn.role }}:{{ turn.content }}{{ eos_token }}{% endfor %}"
+TEXT_ROW = {"text": "two kilos: 2000 g"}
+MESSAGES_ROW = {
+    "messages": [
+        {"role": "user", "content": "two kilos"},
+        {"role": "assistant", "content": "2000 g"},
+    ]
+}
+
+
 @pytest.mark.parametrize(
-    ("merge", "stage", "kind"),
-    [pytest.param(True, 2, "Model", id="merged"), pytest.param(False, 3, "Adapter", id="apart")],
+    ("merge", "stage", "kind", "row", "parts"),
+    [
+        pytest.param(
+            True, 2, "Model", TEXT_ROW, ["two kilos: 2000 g"], id="merged-trained-on-text"
+        ),
+        pytest.param(
+            False,
+            3,
+            "Adapter",
+            MESSAGES_ROW,
+            ["user:two kilos", "assistant:2000 g"],
+            id="apart-trained-on-messages",
+        ),
+    ],
 )
-def test_adapter_is_trained_and_exported(job, merge, stage, kind):
+def test_adapter_is_trained_on_whole_rows_and_exported(job, base, merge, stage, kind, row, parts):
+    (base / "chat_template.jinja").write_text(CHAT)
     job.configure(
         tuning={"type": "LoRA", "r": 4},
         output={"mergeAdapter": merge},
+        datasets=[{"name": "same", "inline": "\n".join([json.dumps(row)] * 10)}],
+        prepare={"maxLength": 64, "packing": False},
+        hyperparameters=HYPER | {"maxSteps": 20},
         deepspeed={"zeroStage": stage},
         numProcPerNode=1,
     )
-    assert job.run("train")[0] == 0
+    code, end = job.run("train")
+    assert (code, end.cause) == (0, Cause.SUCCEEDED)
+    assert end.training is not None
+    assert (end.training.step, end.training.checkpoint) == (20, "checkpoints/step-00000020-a1")
+    num_tokens = sum(len(part) + 1 for part in parts)  # its characters, and the end of each part
+    logged = last_log(job.folder / end.training.checkpoint)
+    assert logged["num_tokens"] == 20 * HYPER["perDeviceTrainBatchSize"] * num_tokens
+    assert 0 < end.training.loss < UNTAUGHT_LOSS
     code, end = job.run("export")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     assert end.artifact is not None
