@@ -86,8 +86,19 @@ def test_lora_on_a_config_map_and_a_parquet_file_is_merged_into_a_whole_model(
         {"name": "amounts", "configMapRef": {"name": "rows"}},
         {"name": "volumes", "uri": "pvc://storage/data/volumes.parquet"},
     ]
-    module_kube.apply(job(name, base, tuning={"type": "LoRA", "r": 4}, datasets=sources))
+    module_kube.apply(
+        job(
+            name,
+            base,
+            tuning={"type": "LoRA", "r": 4},
+            datasets=sources,
+            numNodes=2,  # and two ranks in each: the only run with several of both
+            numProcPerNode=2,
+        )
+    )
     module_kube.wait_for("finetunejob", name, "Complete", 600)
+    training = json.loads((folder(name) / "results/train.json").read_text())["training"]
+    assert (training["worldSize"], training["numNodes"]) == (4, 2)
     prepared = json.loads((folder(name) / "results/prepare.json").read_text())["prepared"]
     assert prepared["numRows"] == 450
     artifact = folder(name) / "artifact"
@@ -112,6 +123,7 @@ def test_training_that_fails_says_why_on_the_resource(module_kube, base):
     tuning = {"type": "LoRA", "targetModules": ["no_such_layer"]}
     module_kube.apply(job(name, base, tuning=tuning, maxRestarts=0))
     failed = module_kube.wait_for("finetunejob", name, "Failed", 300)
+    assert failed.reason == "UserError"
     assert "no_such_layer" in failed.message
     shown = module_kube.run("describe", "finetunejob", name)
     assert "no_such_layer" in shown
