@@ -7,13 +7,16 @@ deletes and applies carry the uid of what was seen.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from fairlead_api import names
 
 Manifest = dict[str, Any]
 """A Kubernetes object as JSON data."""
+
+LOOK_AGAIN: Final = timedelta(seconds=30)
+"""For what is waited for and not watched: claims and other people's ConfigMaps."""
 
 
 @dataclass(frozen=True)

@@ -189,14 +189,17 @@ class World:
                 self.led |= {_key(ref): self.backend() for ref in there}
 
     def settle(self, limit=20):
-        """Step until nothing changes and nothing is waited for."""
+        """Step until nothing changes, also not when what is waited for has passed."""
+        has_waited = False
         for _ in range(limit):
             before = copy.deepcopy((self.body, self.objects))
             found = self.step()
+            is_quiet = before == (self.body, self.objects)
+            if is_quiet and (found.requeue_at is None or has_waited):
+                return
+            has_waited = is_quiet
             if found.requeue_at is not None:
                 self.now = max(self.now, found.requeue_at)
-            elif before == (self.body, self.objects):
-                return
         raise AssertionError(f"still changing after {limit} steps")
 
     def roll_out(self):

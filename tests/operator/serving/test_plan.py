@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from fairlead_api import names
-from fairlead_operator.plan import Apply, CreateOnce, Delete, Plan
+from fairlead_operator.plan import LOOK_AGAIN, Apply, CreateOnce, Delete, Plan
 
 NEW = {"engine": {"maxModelLen": 64}}
 NEWER = {"engine": {"maxModelLen": 128}}
@@ -48,6 +48,15 @@ def test_serving_service_is_ready_and_says_where(served):
     assert served.status["readyReplicas"] == served.status["replicas"] == 2
     assert served.status["selector"] == f"{names.LABEL_MODELSERVICE}=dates"
     assert served.status["phase"] == "Ready"
+
+
+def test_claim_that_is_missing_is_looked_for_again(make_world):
+    world = make_world()
+    claims, world.claims = world.claims, {"models": None}
+    assert world.step().requeue_at == world.now + LOOK_AGAIN
+    world.claims = claims
+    world.roll_out()
+    assert world.says("Ready") == ("True", "ReplicasReady")
 
 
 def test_settled_service_is_planned_the_same_again(served):

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from fairlead_api import names
+from fairlead_api.conditions import Reason
 from fairlead_api.modelservice import ModelService
 from fairlead_operator.plan import (
+    LOOK_AGAIN,
     Act,
     Apply,
     CreateOnce,
@@ -58,12 +60,22 @@ def plan(service: ModelService, observed: Observed, now: datetime, options: Opti
         known.setdefault(wanted.name, wanted)
     situation = status.Situation(service, observed, options, resolution, refusal, rollout, health)
     work = _Work(service, observed, options, rollout, has_switched, known)
-    retire_at = work.retire_at()
     return Plan(
         status=status.status(situation, now),
         acts=(*work.serve(), *work.route(), *work.retire(now), *work.forget()),
-        requeue_at=retire_at if work.retired() and retire_at and now < retire_at else None,
+        requeue_at=_look_again(work, resolution, now),
     )
+
+
+def _look_again(work: "_Work", resolution: model.Resolution, now: datetime) -> datetime | None:
+    """When to plan again though nothing is seen to change."""
+    waits = []
+    retire_at = work.retire_at()
+    if work.retired() and retire_at and now < retire_at:
+        waits.append(retire_at)
+    if resolution.reason == Reason.CLAIM_NOT_FOUND:
+        waits.append(now + LOOK_AGAIN)
+    return min(waits, default=None)
 
 
 def _own(service: ModelService, observed: Observed) -> Observed:
