@@ -103,9 +103,10 @@ class PushingEngine(imageengine.Engine):
 
 
 def said_by(capsys, *words):
-    """Run a verb that fails, and return its one line."""
+    """Run a verb that fails, and return the one line that says so, which is the last."""
     assert __main__.main(words) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    *notes, line = capsys.readouterr().err.splitlines()
+    assert [note for note in (*notes, line) if note.startswith("fairlead-cluster: ")] == [line]
     return line
 
 
