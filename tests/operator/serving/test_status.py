@@ -58,12 +58,25 @@ def test_refused_candidate_is_told_while_stable_serves(served):
     served.step()
     served.broken[served.status["candidate"]] = CRASH_LOOP
     served.settle()
+    assert words(served, "Ready", "ModelLoaded", "Available", "Progressing") == {
+        "Ready": "False:ArtifactRefused",
+        "ModelLoaded": "False:ArtifactRefused",
+        "Available": "True:ReplicasReady",
+        "Progressing": "False:ArtifactRefused",
+    }
+    assert "weights.bin" in served.condition("Ready")["message"]
+    assert "keeps the traffic" in served.condition("Progressing")["message"]
+    assert served.status["phase"] == "Degraded"
+
+
+def test_service_is_ready_while_the_next_model_is_being_loaded(served):
+    served.edit(engine={"maxModelLen": 64})
+    served.step()
     assert words(served, "Ready", "ModelLoaded", "Progressing") == {
         "Ready": "True:ReplicasReady",
         "ModelLoaded": "True:Resolved",
-        "Progressing": "False:ArtifactRefused",
+        "Progressing": "True:RollingOut",
     }
-    assert "weights.bin" in served.condition("Progressing")["message"]
 
 
 def test_refused_argument_is_named_and_stable_keeps_serving(served):

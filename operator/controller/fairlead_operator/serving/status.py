@@ -91,11 +91,14 @@ def _conditions(situation: Situation, now: datetime) -> tuple[Condition, ...]:
 def _ready(
     situation: Situation, verdicts: Mapping[str, Verdict], routed: route.RouteState
 ) -> Verdict:
-    """Available, ModelLoaded and, where asked for, RouteReady; the first that isn't, says why."""
+    """ModelLoaded, Available and, where asked for, RouteReady; the first that isn't, says why.
+
+    A model that is still being loaded is no fault: what serves until then is ready.
+    """
     if situation.refusal:
         return False, Reason.ARGUMENT_REFUSED, situation.refusal
     needed = [verdicts[ModelServiceCondition.AVAILABLE]]
-    if situation.resolution.model is None:
+    if verdicts[ModelServiceCondition.MODEL_LOADED][0] is False:
         needed.insert(0, verdicts[ModelServiceCondition.MODEL_LOADED])
     if routed.required:
         needed.append(verdicts[ModelServiceCondition.ROUTE_READY])
@@ -107,11 +110,13 @@ def _model_loaded(situation: Situation) -> Verdict:
     resolution = situation.resolution
     if resolution.model is None:
         return False, resolution.reason, resolution.message
+    candidate = situation.rollout.candidate
+    is_served = candidate is None and bool(situation.stable.ready)
+    trouble = situation.trouble(candidate.name if candidate else situation.rollout.stable)
+    if trouble is not None and trouble.of_model and not is_served:
+        return False, trouble.reason, trouble.message
     if situation.stable.ready:
         return True, Reason.RESOLVED, resolution.message
-    trouble = situation.trouble(situation.rollout.stable)
-    if trouble is not None and trouble.of_model:
-        return False, trouble.reason, trouble.message
     if situation.service.spec.replicas == 0:
         return None, Reason.SCALED_TO_ZERO, resolution.message
     return None, Reason.PENDING, f"{resolution.message}: no pod has loaded it yet"
