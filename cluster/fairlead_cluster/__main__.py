@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,9 @@ _DESCRIPTION = """\
 A real Kubernetes on this machine: built from pinned sources, in a network namespace of its own
 that no packet leaves. Programs are built once and kept; every verb can be run again at any time.
 """
+
+
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = given.run(loaded, given)
     except errors.ClusterError as failed:
         print(f"fairlead-cluster: {failed}", file=sys.stderr)
-        return 1
+        return INTERRUPTED if isinstance(failed, errors.Interrupted) else 1
     except KeyboardInterrupt:
         print("fairlead-cluster: interrupted; `up` takes over from here", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return status
 
 

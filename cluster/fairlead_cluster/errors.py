@@ -7,7 +7,8 @@ ClusterError
 ├── ComponentFailed     a process of the cluster died or never became ready
 ├── CommandFailed       a program that was called on the way said no
 ├── ImageMissing        an image that the cluster needs was not found or not built
-└── NoCluster           the named cluster does not run here
+├── NoCluster           the named cluster does not run here
+└── Interrupted         the user broke it off where "go on" needs a word more
 """
 
 
@@ -46,3 +47,7 @@ class ImageMissing(ClusterError):
 
 class NoCluster(ClusterError):
     """The named cluster does not run on this machine."""
+
+
+class Interrupted(ClusterError):
+    """The user broke off something that partly goes on by itself."""

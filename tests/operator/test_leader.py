@@ -145,6 +145,22 @@ async def test_holding_survives_a_short_outage_and_ends_after_a_long_one(
         await asyncio.wait_for(running, 30)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        pytest.param(kube.Unavailable("down", 503), "down", id="refused"),
+        pytest.param(TimeoutError(), "no answer within 4 s", id="silent"),
+    ],
+)
+async def test_log_says_why_the_lease_was_not_renewed(cluster, replica, caplog, error, said):
+    cluster.faults.append(Fault("get", kube.LEASE, error))
+    running = asyncio.create_task(replica("one").hold())
+    while not caplog.messages:
+        await asyncio.sleep(0)
+    running.cancel()
+    assert caplog.messages == [f"lease system/lease: {said}"]
+
+
 async def test_only_the_holder_releases(cluster, replica):
     one, two = replica("one"), replica("two")
     await one.try_once()

@@ -202,7 +202,7 @@ def say_indented(text: str) -> None:
 
 
 def _what_next(where: place.Place) -> str:
-    removed = "Fairlead and the demo" if where.context else "every trace of the cluster"
+    removed = "Fairlead and the demo" if where.context else "every cluster of this machine"
     setting = "".join(f"{line}\n  " for line in where.exports())
     return f"""
 What to try next:
@@ -210,5 +210,6 @@ What to try next:
   kubectl describe finetunejob {example.FINE_TUNE_JOB} -n {example.NAMESPACE}
   .venv/bin/fairlead ask modelservice/{example.TUNED_SERVICE} -n {example.NAMESPACE} \\
       "We need 3.5 kilos of rice."
-  change {FOLDER}/finetunejob.yaml (tuning: {{type: LoRA}}, say) and run `make demo` again
+  change {FOLDER}/finetunejob.yaml (tuning: {{type: LoRA}}, say) and run `make demo` again: it
+      trains anew, and the service is away until it has
   make down   removes {removed}"""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 
-from fairlead_cluster.demo import story
+from fairlead_cluster import errors, state
+from fairlead_cluster.demo import example, story
 from fairlead_cluster.settings import Settings
 
 
@@ -24,7 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(settings: Settings, given: argparse.Namespace) -> int:
-    """Run the demo."""
+    """Run the demo; a second one on the same cluster waits for the first."""
     seed = story.fresh_seed() if given.seed is None else given.seed
-    story.tell(settings, story.Chosen(seed=seed, num_questions=given.questions))
+    where = re.sub(r"[^\w.-]", "-", settings.context or settings.name)
+    busy = f"another demo runs on {where}; waiting for its end"
+    try:
+        # Beside the cache: a context of the user's own may be used without being root.
+        with state.lock(settings.cache_dir, f"demo-{where}", busy):
+            story.tell(settings, story.Chosen(seed=seed, num_questions=given.questions))
+    except KeyboardInterrupt as interrupted:
+        raise errors.Interrupted(
+            "interrupted; what was applied goes on in the cluster",
+            f"`fairlead wait finetunejob/{example.FINE_TUNE_JOB} -n {example.NAMESPACE}` follows"
+            " a training, and the next demo goes on from here but trains anew",
+        ) from interrupted
     return 0

@@ -80,8 +80,8 @@ class Leader:
                 async with asyncio.timeout(CALL_SECONDS):
                     held = await self.try_once()
             except (kube.ClusterError, TimeoutError) as error:
-                name = type(error).__name__
-                logger.warning("lease %s/%s: %s", self._namespace, self._lease, error or name)
+                said = str(error) or f"no answer within {CALL_SECONDS:.0f} s"
+                logger.warning("lease %s/%s: %s", self._namespace, self._lease, said)
                 held = False
             if held:
                 self._renewed_at = begin
