@@ -38,9 +38,10 @@ def job(name, **spec):
         pytest.param("\n\n", ["rows", "no rows"], id="no rows"),
     ],
 )
-def test_dataset_error_names_the_dataset_and_the_line(module_kube, rows, words, request):
+def test_dataset_error_names_the_dataset_and_the_line(module_kube, base, rows, words, request):
     name = "data-" + request.node.callspec.id.replace(" ", "-")
-    module_kube.apply(job(name, datasets=[{"name": "rows", "inline": rows}]))
+    datasets = [{"name": "rows", "inline": rows}]
+    module_kube.apply(job(name, model={"uri": base}, datasets=datasets))
     failed = module_kube.wait_for("finetunejob", name, "Failed", 180)
     assert failed.reason == "DatasetError"
     assert [word for word in words if word not in failed.message] == []
@@ -48,11 +49,12 @@ def test_dataset_error_names_the_dataset_and_the_line(module_kube, rows, words, 
     assert events["phase"] == "Failed"
 
 
-def test_missing_model_path_is_named(module_kube):
+def test_missing_model_path_is_named_before_workers_are_asked_for(module_kube):
     module_kube.apply(job("no-model"))
     failed = module_kube.wait_for("finetunejob", "no-model", "Failed", 300)
     assert failed.reason == "ModelError"
     assert "pvc://storage/nowhere/base" in failed.message
+    assert module_kube.find("job", "no-model-train-a1") is None
 
 
 def test_job_waits_for_a_claim_that_does_not_exist_and_goes_on_when_it_does(kube):
@@ -72,9 +74,9 @@ def test_job_waits_for_a_claim_that_does_not_exist_and_goes_on_when_it_does(kube
     kube.wait_for("finetunejob", "no-claim", "Admitted", 120)
 
 
-def test_out_of_memory_is_named(module_kube):
+def test_out_of_memory_is_named(module_kube, base):
     little = {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}
-    module_kube.apply(job("little-memory", resourcesPerNode=little))
+    module_kube.apply(job("little-memory", model={"uri": base}, resourcesPerNode=little))
     failed = module_kube.wait_for("finetunejob", "little-memory", "Failed", 300)
     assert failed.reason == "OutOfMemory"
 

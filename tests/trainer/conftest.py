@@ -22,9 +22,12 @@ SPEC: dict[str, Any] = {
 
 @pytest.fixture
 def claim(tmp_path: Path) -> Path:
-    """The mounted claim `demo`."""
+    """The mounted claim `demo`, with what a base model's folder must hold."""
     folder = tmp_path / "mnt/claims/demo"
-    folder.mkdir(parents=True)
+    base = folder / "bases/dates"
+    base.mkdir(parents=True)
+    (base / "config.json").write_text("{}")
+    (base / "model.safetensors").touch()
     return folder
 
 

@@ -41,7 +41,7 @@ def test_success_stands_in_storage_and_in_the_message(run, write_run, claim):
     assert Termination.model_validate_json(stored.read_bytes()) == end
 
 
-def test_standing_result_ends_a_later_attempt_at_once(run, write_run, monkeypatch):
+def test_standing_result_ends_a_later_attempt_at_once(run, claim, write_run, monkeypatch):
     write_run()
     _, first = run("prepare")
     monkeypatch.setitem(trainer.RUNNERS, Stage.PREPARE, lambda _settings: pytest.fail("ran again"))
@@ -57,7 +57,7 @@ def test_data_whose_result_was_lost_is_found_again(run, write_run, claim):
     assert again.prepared == first.prepared
 
 
-def test_bad_data_ends_by_dataset_file_and_line(run, write_run):
+def test_bad_data_ends_by_dataset_file_and_line(run, claim, write_run):
     write_run(datasets=[{"name": "amounts", "inline": '{"prompt": "a", "completion": "b"}\n{'}])
     code, end = run("prepare")
     assert code == EXIT_CODES[Cause.DATASET_ERROR]

@@ -7,6 +7,6 @@ on it are imported inside functions of the leaf modules only: ``train.worker`` a
 ``export.merging``. Everything else runs, and is tested, without them.
 
 Reading order: ``__main__`` (the way of a stage), ``settings``, ``failures``, ``ending``,
-``storage`` and ``checkpoint`` (how files become durable), then ``prepare``, ``train`` (launcher
-first, then worker) and ``export``.
+``storage`` and ``checkpoint`` (how files become durable), ``basemodel`` (what training starts
+from), then ``prepare``, ``train`` (launcher first, then worker) and ``export``.
 """

@@ -317,12 +317,6 @@ def test_adapter_is_trained_on_whole_rows_and_exported(job, base, merge, stage, 
     ("spec", "cause", "told"),
     [
         pytest.param(
-            {"model": {"uri": "pvc://demo/nowhere"}},
-            Cause.MODEL_ERROR,
-            "there is no such folder",
-            id="no-model",
-        ),
-        pytest.param(
             {
                 "datasets": [
                     {

@@ -15,7 +15,7 @@ from fairlead_api.base import StatusModel
 from fairlead_api.finetunejob import DataFormat, Dataset
 from fairlead_api.runfile import DATA_DIR
 from fairlead_api.termination import Cause, PreparedData, Termination
-from fairlead_trainer import storage
+from fairlead_trainer import basemodel, storage
 from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.prepare import parquet, reading, rows, sources
 from fairlead_trainer.settings import Settings
@@ -38,6 +38,7 @@ class Unusable(ValueError):
 
 def run(settings: Settings) -> Termination:
     """Prepare the data, or find it whole from an attempt that lost its result."""
+    basemodel.check(settings)
     folder = settings.folder / DATA_DIR
     try:
         manifest = standing(folder)

@@ -3,9 +3,8 @@
 torch and transformers are imported inside functions.
 """
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fairlead_api.finetunejob import DataFormat, FineTuneJobSpec, Tuning
 from fairlead_api.termination import Cause
@@ -15,27 +14,6 @@ from fairlead_trainer.failures import StageFailure
 if TYPE_CHECKING:
     from peft import LoraConfig
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-def check_folder(folder: Path, uri: str) -> None:
-    """Refuse a folder that holds no model, before anything heavy is loaded."""
-    if not folder.is_dir():
-        raise StageFailure(Cause.MODEL_ERROR, f"model.uri {uri}: there is no such folder")
-    if not (folder / "config.json").is_file():
-        raise StageFailure(Cause.MODEL_ERROR, f"model.uri {uri}: config.json is missing")
-    if not any(folder.glob("*.safetensors")):
-        raise StageFailure(
-            Cause.MODEL_ERROR,
-            f"model.uri {uri}: no *.safetensors file; convert pickled weights (.bin, .pt) first",
-        )
-    try:
-        config: Any = json.loads((folder / "config.json").read_text())
-    except ValueError as error:
-        raise StageFailure(Cause.MODEL_ERROR, f"model.uri {uri}: config.json: {error}") from error
-    if "auto_map" in config:
-        raise StageFailure(
-            Cause.MODEL_ERROR, f"model.uri {uri}: config.json asks to run code (auto_map)"
-        )
 
 
 def load(folder: Path, spec: FineTuneJobSpec) -> "PreTrainedModel":

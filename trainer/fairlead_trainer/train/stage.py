@@ -13,6 +13,7 @@ from typing import Final
 
 from fairlead_api.runfile import CHECKPOINTS_DIR
 from fairlead_api.termination import Cause, Termination, TrainingResult
+from fairlead_trainer import basemodel
 from fairlead_trainer.checkpoint import CheckpointStore
 from fairlead_trainer.failures import StageFailure
 from fairlead_trainer.settings import Settings
@@ -54,6 +55,7 @@ def run(settings: Settings) -> Termination:
 
 def check(settings: Settings) -> None:
     """Refuse what cannot be trained before torch is loaded."""
+    basemodel.check(settings)
     deepspeed_config.build(settings.run.spec)
 
 

@@ -112,7 +112,6 @@ def _trainer(
     """Build the trainer: model, tokenizer, data, arguments."""
     spec = loaded.run.spec
     folder = loaded.locate(uris.parse(spec.model.uri))
-    model.check_folder(folder, spec.model.uri)
     import deepspeed
     import torch
     from trl import SFTConfig
