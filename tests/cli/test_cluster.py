@@ -27,9 +27,10 @@ def api(tmp_path, monkeypatch):
             self.code, self.body = self.paths.get(self.path, (self.code, self.body))
             self.send_response(self.code)
             self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(self.body)))
+            sent = self.body if isinstance(self.body, bytes) else self.body.encode()
+            self.send_header("Content-Length", str(len(sent)))
             self.end_headers()
-            self.wfile.write(self.body.encode())
+            self.wfile.write(sent)
 
         def log_message(self, *_):
             pass
@@ -84,6 +85,27 @@ def test_each_answer_has_its_error(api, code, body, error, said):
         cluster.Cluster.open(None).get(JOB)
     assert type(raised.value) is error
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (b"step 1\nERROR DatasetError: line 3\n", "step 1\nERROR DatasetError: line 3\n"),
+        (b"caf\xe9\nstep \xe2\x80\xa6\n", "caf\ufffd\nstep \u2026\n"),
+        (b'{"loss": 1.50}', '{"loss": 1.50}'),
+        (b"", ""),
+    ],
+    ids=["lines", "not UTF-8", "one line of JSON", "nothing"],
+)
+def test_log_is_read_as_the_container_wrote_it(api, sent, read):
+    api.body = sent
+    assert cluster.Cluster.open(None).last_lines(JOB, "units-0", "trainer", 20) == read
+
+
+def test_log_that_is_gone_is_told_in_its_place(api):
+    api.code = 404
+    lines = cluster.Cluster.open(None).last_lines(JOB, "units-0", "trainer", 20)
+    assert lines == "(no log: Not Found)"
 
 
 SERVICE = target.Target("ModelService", "modelservices", "demo", "units")

@@ -144,15 +144,17 @@ class Cluster:
     def last_lines(self, of: target.Target, pod: str, container: str, count: int) -> str:
         """The end of a container's log; what is said in its place when there is none."""
         try:
-            return str(
-                self._core.read_namespaced_pod_log(
-                    pod,
-                    of.namespace,
-                    container=container,
-                    tail_lines=count,
-                    _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-                )
+            # The client would take a log for JSON, or for the repr of its bytes.
+            answer = self._core.read_namespaced_pod_log(
+                pod,
+                of.namespace,
+                container=container,
+                tail_lines=count,
+                _preload_content=False,
+                _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
             )
+            written: bytes = answer.data
+            return written.decode(errors="replace")
         except (client.ApiException, urllib3.exceptions.HTTPError) as unreadable:
             return f"(no log: {getattr(unreadable, 'reason', unreadable)})"
 
