@@ -3,9 +3,10 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from fairlead_api import base
-from fairlead_api.base import ResourceRequirements, Rule
+from fairlead_api import base, quantities
 from fairlead_api.finetunejob import FineTuneJob, FineTuneJobSpec
+from fairlead_api.quantities import ResourceRequirements
+from fairlead_api.rules import Rule
 
 MINIMAL = {
     "model": {"uri": "pvc://store/base"},
@@ -64,7 +65,7 @@ def test_name_is_one_that_kubernetes_takes(name, is_valid):
     ],
 )  # fmt: skip
 def test_quantity_is_one_of_kubernetes(quantity, is_valid):
-    read = TypeAdapter(base.Quantity).validate_python
+    read = TypeAdapter(quantities.Quantity).validate_python
     if is_valid:
         assert read(quantity) == quantity
         return
@@ -81,12 +82,12 @@ def test_quantity_is_one_of_kubernetes(quantity, is_valid):
     ],
 )  # fmt: skip
 def test_quantities_of_one_amount_are_equal(written, stored):
-    assert base.amount(written) == base.amount(stored) is not None
+    assert quantities.amount(written) == quantities.amount(stored) is not None
 
 
 @pytest.mark.parametrize("other", ["two", "", "8GB", "1e", "1e99999999999999999999", None, {}])
 def test_what_is_no_quantity_has_no_amount(other):
-    assert base.amount(other) is None
+    assert quantities.amount(other) is None
 
 
 @pytest.mark.parametrize(

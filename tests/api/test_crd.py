@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fairlead_api import crd, names
-from fairlead_api.base import ResourceRequirements
+from fairlead_api.quantities import ResourceRequirements
 
 CRDS = [crd.finetunejob_crd(), crd.modelservice_crd()]
 IDS = [names.FINETUNEJOB, names.MODELSERVICE]

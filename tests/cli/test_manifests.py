@@ -49,10 +49,40 @@ def test_right_manifest_has_no_fault(file):
         ("type: SFT", "type: sft", 10, "spec.trainer.type"),
         ("learningRate: 0.001", "learningRate: 2e-4x", 12, "spec.hyperparameters.learningRate"),
         ("learningRate: 0.001", "learningRte: 0.1", 12, "spec.hyperparameters.learningRte"),
+        ("learningRate: 0.001", "learning_rate: 0.1", 12, "spec.hyperparameters.learning_rate"),
         ("  storage: {claimName: models}\n", "", 5, "spec.storage"),
         ("v1alpha1", "v1", 1, "apiVersion"),
         ("kind: FineTuneJob", "kind: FinetuneJob", 1, "kind"),
         ("  name: units", "  labels: {a: b}", 3, "metadata.name"),
+        ("metadata:\n  name: units", "metadata: units", 3, "metadata"),
+        ("learningRate: 0.001", "learningRate: '0.001'", 12, "spec.hyperparameters.learningRate"),
+        ("learningRate: 0.001", 'bf16: "yes"', 12, "spec.hyperparameters.bf16"),
+        ("learningRate: 0.001", "seed: 1.5", 12, "spec.hyperparameters.seed"),
+        ("  name: units", f"  name: {'a' * 41}", 4, "metadata.name"),
+        ("  name: units", "  name: Units_1", 4, "metadata.name"),
+        ("  name: units", "  name: a.b", 4, "metadata.name"),
+        ("  name: units", "  name: 1a", 4, "metadata.name"),
+        ("      uri: pvc://models/rows.jsonl\n", "", 8, "spec.datasets[0]"),
+        ("      uri: pvc", "      inline: '{}'\n      uri: pvc", 8, "spec.datasets[0]"),
+        (
+            "  trainer:",
+            "    - {name: rows, inline: '{}'}\n  trainer:",
+            7,
+            "spec.datasets",
+        ),
+        (
+            "  trainer:",
+            "  numProcPerNode: 3\n  resourcesPerNode: {limits: {nvidia.com/gpu: 2}}\n  trainer:",
+            10,
+            "spec.numProcPerNode",
+        ),
+        (
+            "    - name: rows\n      uri: pvc://models/rows.jsonl\n",
+            "".join(f"    - {{name: d{n}, inline: {'x' * 131072}}}\n" for n in range(5)),
+            7,
+            "spec.datasets",
+        ),
+        ("  trainer:", "  tuning: {r: 8}\n  trainer:", 10, "spec.tuning.r"),
     ],
     ids=[
         "unknown scheme",
@@ -61,10 +91,25 @@ def test_right_manifest_has_no_fault(file):
         "wrong word",
         "no number",
         "mistyped field",
+        "field in Python's spelling",
         "missing field at its parent",
         "wrong version",
         "wrong kind",
         "no name",
+        "no metadata",
+        "text for a number",
+        "text for a truth value",
+        "fraction for an integer",
+        "name too long",
+        "name with capitals",
+        "name with a dot",
+        "name that begins with a digit",
+        "no source",
+        "two sources",
+        "two datasets of a name",
+        "more processes than GPUs",
+        "too many rows in the manifest",
+        "rank without LoRA",
     ],
 )
 def test_fault_is_told_with_line_and_field(file, old, new, line, field):
@@ -72,6 +117,41 @@ def test_fault_is_told_with_line_and_field(file, old, new, line, field):
     faults = manifests.check_file(file(JOB.replace(old, new))).faults
     assert (line, field) in [(fault.line, fault.field) for fault in faults]
     assert all(fault.problem for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ("{requests: {cpu: 2}, limits: {cpu: 1500m}}", "requests must not be above limits"),
+        ("{requests: {nvidia.com/gpu: 1}, limits: {nvidia.com/gpu: 2}}", "must be equal"),
+        ("{limits: {nvidia.com/gpu: 500m}}", "whole numbers"),
+        ("{limits: {gpu: 1}}", "with their domain"),
+        ("{requests: {cpu: 1, memory: 2Gi}, limits: {cpu: 1000m, memory: 2147483648}}", None),
+        ("{requests: {nvidia.com/gpu: 2}, limits: {nvidia.com/gpu: '2'}}", None),
+        ("{requests: {hugepages-2Mi: 4Mi, ephemeral-storage: 1e9}}", None),
+    ],
+    ids=["above", "devices", "half a device", "unknown", "equal amounts", "equal devices", "all"],
+)
+def test_resources_are_judged_by_what_they_amount_to(file, resources, said):
+    text = JOB.replace("  trainer:", f"  resourcesPerNode: {resources}\n  trainer:")
+    problems = [fault.problem for fault in manifests.check_file(file(text)).faults]
+    assert len(problems) == (said is not None)
+    assert (said or "") in "".join(problems)
+
+
+@pytest.mark.parametrize(
+    "new",
+    [
+        "learningRate: 2e-4",
+        "learningRate: 1",
+        "numTrainEpochs: 3.0",
+        "seed: 42.0",
+        "bf16: yes",
+        "extraArgs: {since: 2026-11-25}",
+    ],
+)
+def test_value_is_read_as_kubectl_reads_it(file, new):
+    assert manifests.check_file(file(JOB.replace("learningRate: 0.001", new))).faults == ()
 
 
 def test_each_document_of_a_file_is_checked(file):
@@ -85,8 +165,8 @@ def test_each_document_of_a_file_is_checked(file):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("a: [", "no YAML"), ("\x00", "no YAML")],
-    ids=["cut short", "binary"],
+    [("a: [", "no YAML"), ("\x00", "no YAML"), ("? [a]: b", "no YAML")],
+    ids=["cut short", "binary", "list for a key"],
 )
 def test_file_that_is_no_yaml_is_named(file, content, said):
     path = file(content)
@@ -101,6 +181,11 @@ def test_missing_file_is_named(tmp_path, capsys):
     assert "none.yaml: No such file" in capsys.readouterr().err
 
 
+def test_folder_is_said_to_be_one(tmp_path, capsys):
+    assert main(["validate", str(tmp_path)]) == 2
+    assert f"{tmp_path}: Is a directory" in capsys.readouterr().err
+
+
 def test_command_tells_every_fault_and_fails(file, capsys):
     path = file(JOB.replace("SFT", "x").replace("0.001", "-1"))
     assert main(["validate", str(path)]) == 1
@@ -112,7 +197,30 @@ def test_command_tells_every_fault_and_fails(file, capsys):
 
 def test_command_says_what_it_checked(file, capsys):
     assert main(["validate", str(file(JOB))]) == 0
-    assert "FineTuneJob/units ok" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "FineTuneJob/units ok" in out
+    assert "kubectl apply --dry-run=server" in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "apiVersion: v1\nkind: Pod\n", JOB.replace("fairlead.dev", "farlead.dev"), "- a\n"],
+    ids=["empty", "other kind", "mistyped group", "no object"],
+)
+def test_file_with_nothing_of_ours_is_not_ok(file, text, capsys):
+    path = file(text)
+    assert main(["validate", str(path)]) == 1
+    told = capsys.readouterr()
+    assert f"{path}: nothing of ours in it" in told.out
+    assert "ok" not in told.out
+    assert "such as fairlead.dev/v1alpha1" in told.err
+
+
+def test_file_of_other_kinds_beside_ours_is_passed_over(file, tmp_path, capsys):
+    claim = tmp_path / "claim.yaml"
+    claim.write_text("apiVersion: v1\nkind: PersistentVolumeClaim\n")
+    assert main(["validate", str(claim), str(file(JOB))]) == 0
+    assert f"{claim}: nothing of ours in it; 1 of other kinds" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from fairlead_api import crd
+from fairlead_api import crd, names
 from fairlead_api.artifact import Artifact
 from fairlead_api.finetunejob import FineTuneJobSpec
 from fairlead_api.finetunestatus import (
@@ -21,6 +21,7 @@ from fairlead_api.finetunestatus import (
     Workers,
 )
 from fairlead_api.modelservice import ModelServiceSpec
+from fairlead_cli import manifests
 
 pytestmark = pytest.mark.cluster
 
@@ -128,6 +129,18 @@ def kubectl(cluster):
     kubectl("delete", "crd", *(body["metadata"]["name"] for body in crds), "--wait=false")
 
 
+@pytest.fixture
+def validates(tmp_path):
+    """Would `fairlead validate`, which asks no cluster, take it?"""
+
+    def check(kind, changes, name="one"):
+        path = tmp_path / "manifest.yaml"
+        path.write_text(json.dumps(manifest_of(kind, changes, group=names.GROUP, name=name)))
+        return not manifests.check_file(path).faults
+
+    return check
+
+
 @pytest.mark.parametrize("kind", CRDS)
 def test_crd_is_structural_and_served(kubectl, kind):
     name = f"{kind.lower()}s.{GROUP}"
@@ -207,9 +220,10 @@ VALID = [
 
 
 @pytest.mark.parametrize(("kind", "changes"), VALID)
-def test_valid_manifest_is_taken(kubectl, kind, changes):
+def test_valid_manifest_is_taken(kubectl, validates, kind, changes):
     accepted, said = kubectl.offer(manifest_of(kind, changes))
     assert accepted, said
+    assert validates(kind, changes)
 
 
 INVALID = [
@@ -308,10 +322,11 @@ def row_id(row):
 
 
 @pytest.mark.parametrize(("kind", "changes", "words"), INVALID, ids=map(row_id, INVALID))
-def test_invalid_manifest_is_refused_with_the_field_named(kubectl, kind, changes, words):
+def test_invalid_manifest_is_refused_with_the_field_named(kubectl, validates, kind, changes, words):
     accepted, said = kubectl.offer(manifest_of(kind, changes))
     assert not accepted
     assert words in said
+    assert not validates(kind, changes)
 
 
 # --- every CEL rule earns its place ----------------------------------------------------------
@@ -434,7 +449,9 @@ UPDATE = [
 
 
 @pytest.mark.parametrize(("number", "kind", "message"), CREATION)
-def test_rule_refuses_what_would_pass_without_it(kubectl_with_gaps, number, kind, message):
+def test_rule_refuses_what_would_pass_without_it(
+    kubectl_with_gaps, validates, number, kind, message
+):
     name, changes = "one", {}
     if message.startswith("metadata.name"):
         name = "n" * 41
@@ -443,6 +460,7 @@ def test_rule_refuses_what_would_pass_without_it(kubectl_with_gaps, number, kind
     accepted, said = kubectl_with_gaps.offer(manifest_of(kind, changes, name=name))
     assert not accepted
     assert message in said
+    assert validates(kind, changes, name) == message.startswith("gatewayRefs")
     gap = manifest_of(kind, changes, name=name, group=group_of(number))
     accepted, said = kubectl_with_gaps.offer(gap)
     assert accepted, said

@@ -1,13 +1,12 @@
-"""What every resource is built from: model base classes, bounded types and CEL rules.
+"""What every resource is built from: model base classes and bounded types.
 
 Bounds are not decoration: the API server estimates the cost of each CEL rule from them, and
 refuses a CRD whose lists or strings have none.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import (
@@ -22,50 +21,14 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from fairlead_api import uris
+from fairlead_api import names, uris
+from fairlead_api.rules import Rule
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_LABEL_PATTERN: Final = rf"^{_LABEL}$"
 DNS_SUBDOMAIN_PATTERN: Final = rf"^{_LABEL}(\.{_LABEL})*$"
 DURATION_PATTERN: Final = r"^([0-9]{1,5}(h|m|s)){1,3}$"
-QUANTITY_PATTERN: Final = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 _RFC3339: Final = "%Y-%m-%dT%H:%M:%SZ"  # metav1.Time: UTC, whole seconds
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One CEL rule: an entry of ``x-kubernetes-validations``."""
-
-    rule: str
-    """CEL over ``self``; a rule that reads ``oldSelf`` holds on updates only."""
-    message: str
-    """What the user reads in kubectl: names the field and the way out."""
-    field_path: str | None = None
-    """Where kubectl points, relative to the ruled object, e.g. ``.tuning.r``."""
-
-    def as_schema(self) -> dict[str, str]:
-        """Spell the rule as the CRD does."""
-        entry = {"rule": self.rule, "message": self.message}
-        return entry | ({"fieldPath": self.field_path} if self.field_path else {})
-
-
-def immutable(field: str) -> Rule:
-    """Refuse setting, removing or changing an object's ``field`` after creation."""
-    return Rule(
-        rule=f"has(self.{field}) == has(oldSelf.{field})"
-        f" && (!has(self.{field}) || self.{field} == oldSelf.{field})",
-        message=f"{field} is immutable after creation; delete and create the resource instead",
-        field_path=f".{field}",
-    )
-
-
-def exactly_one_of(*fields: str) -> Rule:
-    """Demand that exactly one member of a union is set."""
-    present = ", ".join(f"has(self.{field})" for field in fields)
-    return Rule(
-        rule=f"[{present}].filter(x, x).size() == 1",
-        message=f"exactly one of {', '.join(fields)} must be set",
-    )
 
 
 class Model(BaseModel):
@@ -97,6 +60,17 @@ class Model(BaseModel):
     def as_object(self) -> dict[str, Any]:
         """The part as JSON-ready data, without what is unset."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def broken_rules(self) -> Iterator[tuple[tuple[int | str, ...], Rule]]:
+        """Each rule that this part or one below it breaks, with the way to that part."""
+        yield from (((), rule) for rule in self.rules if not rule.holds(self.as_object()))
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            many = enumerate(value) if isinstance(value, list) else [(None, value)]
+            for index, part in many:
+                if isinstance(part, Model):
+                    head = (field.alias or name,) if index is None else (field.alias or name, index)
+                    yield from (((*head, *way), rule) for way, rule in part.broken_rules())
 
 
 class SpecModel(Model):
@@ -154,91 +128,6 @@ class Reference(SpecModel):
     """Name of the object."""
 
 
-Quantity = (
-    Annotated[str, Field(min_length=1, max_length=32, pattern=QUANTITY_PATTERN)]
-    | Annotated[int, Field(ge=0)]
-)
-"""An amount as Kubernetes writes it: 2, 500m, 16Gi."""
-
-
-_SCALES: Final = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    "": Decimal(1),
-    "k": Decimal(1000),
-    **{unit: Decimal(1000) ** power for power, unit in enumerate("MGTPE", 2)},
-    **{f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", 1)},
-}
-
-
-def amount(quantity: object) -> Decimal | None:
-    """What a Quantity amounts to, however it is written; None where it is no Quantity."""
-    match = (
-        re.fullmatch(QUANTITY_PATTERN, str(quantity)) if isinstance(quantity, str | int) else None
-    )
-    if match is None:
-        return None
-    number, suffix = match[1], match[3] or ""
-    try:
-        if suffix in _SCALES:
-            return Decimal(number) * _SCALES[suffix]
-        return Decimal(number + suffix)  # 1e3
-    except ArithmeticError:
-        return None  # an exponent that no number has
-
-
-def _resource_rules(field: str) -> tuple[Rule, ...]:
-    """What the API server would refuse in a pod, said where the user can still read it."""
-    return (
-        Rule(
-            rule=f"self.{field}.all(k, k in ['cpu', 'memory', 'ephemeral-storage']"
-            " || k.startsWith('hugepages-') || k.contains('/'))",
-            message=f"{field} may name cpu, memory, ephemeral-storage, hugepages-SIZE and devices"
-            " with their domain, such as nvidia.com/gpu",
-            field_path=f".{field}",
-        ),
-        Rule(
-            rule=f"self.{field}.all(k, !k.contains('/')"
-            f" || string(self.{field}[k]).matches('^[0-9]+$'))",
-            message=f"{field}: devices such as nvidia.com/gpu are counted in whole numbers",
-            field_path=f".{field}",
-        ),
-    )
-
-
-class ResourceRequirements(SpecModel):
-    """Compute resources of one container, as in a pod."""
-
-    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """What the scheduler sets aside, e.g. cpu and memory."""
-    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = {}
-    """What the container may not pass; GPUs (nvidia.com/gpu) go here."""
-
-    rules: ClassVar[tuple[Rule, ...]] = (
-        *_resource_rules("requests"),
-        *_resource_rules("limits"),
-        Rule(
-            rule="self.requests.all(k, !(k in self.limits)"
-            " || quantity(string(self.requests[k]))"
-            ".compareTo(quantity(string(self.limits[k]))) <= 0)",
-            message="requests must not be above limits",
-            field_path=".requests",
-        ),
-        Rule(
-            rule="self.requests.all(k, !k.contains('/') || !(k in self.limits)"
-            " || string(self.requests[k]) == string(self.limits[k]))",
-            message="requests and limits of a device such as nvidia.com/gpu must be equal;"
-            " leave out requests",
-            field_path=".requests",
-        ),
-    )
-
-    def amount(self, resource: str) -> int:
-        """Whole count of an extended resource such as GPUs; 0 where none is asked for."""
-        return int(self.limits.get(resource, self.requests.get(resource, 0)))
-
-
 class Condition(StatusModel):
     """A metav1.Condition: one aspect of a resource's state and why it is so."""
 
@@ -274,12 +163,29 @@ def faults(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in found)
 
 
+_NAME_PATTERN: Final = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
+
 class Resource(Model):
     """A whole custom resource; subclasses give kind, spec and status."""
 
     api_version: str
     kind: str
     metadata: ObjectMeta
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            rule=f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}"
+            f" && self.metadata.name.matches('{_NAME_PATTERN}')",
+            message=f"metadata.name must be a DNS label of at most {names.MAX_NAME_LENGTH}"
+            " characters that begins with a letter",
+            field_path=".metadata.name",
+            holds=lambda part: (
+                len(part["metadata"]["name"]) <= names.MAX_NAME_LENGTH
+                and re.fullmatch(_NAME_PATTERN, part["metadata"]["name"]) is not None
+            ),
+        ),
+    )
 
     @classmethod
     def read(cls, body: object) -> Self:

@@ -7,20 +7,12 @@ references resolved, ``null`` dropped, descriptions kept for ``kubectl explain``
 from typing import Any, Final
 
 from fairlead_api import names
-from fairlead_api.base import Resource, Rule
+from fairlead_api.base import Resource
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 
 _DROPPED: Final = ("title", "const", "$defs", "exclusiveMinimum", "exclusiveMaximum")
 _LIST_KEYS: Final = {"conditions": ["type"], "stages": ["name"], "datasets": ["name"]}
-
-NAME_RULE: Final = Rule(
-    rule=f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}"
-    " && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-    message=f"metadata.name must be a DNS label of at most {names.MAX_NAME_LENGTH} characters"
-    " that begins with a letter",
-    field_path=".metadata.name",
-)
 
 Column = dict[str, Any]
 
@@ -107,13 +99,12 @@ def openapi_schema(model: type[Resource]) -> dict[str, Any]:
     """The structural schema of a whole resource."""
     schema = model.model_json_schema(by_alias=True, mode="validation")
     root = _structural(schema, schema.get("$defs", {}))
-    name = {"type": "string", "maxLength": 253}  # so that NAME_RULE can point at it
+    name = {"type": "string", "maxLength": 253}  # so that the rule can point at it
     root["properties"]["metadata"] = {"type": "object", "properties": {"name": name}}
     root["properties"]["apiVersion"] = {"type": "string"}
     root["properties"]["kind"] = {"type": "string"}
     root["properties"]["status"] = _without_defaults(root["properties"]["status"])
     root["required"] = ["spec"]
-    root["x-kubernetes-validations"] = [NAME_RULE.as_schema()]
     return root
 
 

@@ -7,7 +7,8 @@ enters with the code that acts on it.
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from fairlead_api import names
 from fairlead_api.base import (
@@ -16,14 +17,12 @@ from fairlead_api.base import (
     LabelName,
     ObjectName,
     Resource,
-    ResourceRequirements,
-    Rule,
     SpecModel,
     Uri,
-    exactly_one_of,
-    immutable,
 )
 from fairlead_api.finetunestatus import FineTuneJobStatus
+from fairlead_api.quantities import ResourceRequirements, amount
+from fairlead_api.rules import Part, Rule, exactly_one_of, immutable
 
 
 class ModelSource(SpecModel):
@@ -82,6 +81,15 @@ class Trainer(SpecModel):
     """SFT: supervised fine-tuning with TRL's SFTTrainer."""
 
 
+def _of_lora_only(field: str) -> Rule:
+    return Rule(
+        rule=f"self.type == 'LoRA' || !has(self.{field})",
+        message=f"{field} has a meaning only with type: LoRA",
+        field_path=f".{field}",
+        holds=lambda part: part["type"] == "LoRA" or field not in part,
+    )
+
+
 class Tuning(SpecModel):
     """Which weights are trained."""
 
@@ -100,12 +108,7 @@ class Tuning(SpecModel):
     """LoRA: names of the layers that get adapters; every linear layer where absent."""
 
     rules: ClassVar[tuple[Rule, ...]] = tuple(
-        Rule(
-            rule=f"self.type == 'LoRA' || !has(self.{field})",
-            message=f"{field} has a meaning only with type: LoRA",
-            field_path=f".{field}",
-        )
-        for field in ("r", "loraAlpha", "loraDropout", "targetModules")
+        map(_of_lora_only, ("r", "loraAlpha", "loraDropout", "targetModules"))
     )
 
 
@@ -190,12 +193,28 @@ IMMUTABLE_FIELDS = (
 def _a_gpu_for_each_process(field: str) -> Rule:
     """Refuse more processes than GPUs; a pod's GPUs may stand in either field."""
     asked = f"self.resourcesPerNode.{field}"
+
+    def holds(part: Part) -> bool:
+        gpus = part["resourcesPerNode"][field].get(names.GPU_RESOURCE)
+        return gpus is None or part.get("numProcPerNode", 0) <= (amount(gpus) or 0)
+
     return Rule(
         rule=f"!has(self.numProcPerNode) || !('{names.GPU_RESOURCE}' in {asked})"
         f" || self.numProcPerNode <= int({asked}['{names.GPU_RESOURCE}'])",
         message=f"numProcPerNode must not be above the GPUs in resourcesPerNode.{field}",
         field_path=".numProcPerNode",
+        holds=holds,
     )
+
+
+def _named_once(datasets: list[Dataset]) -> list[Dataset]:
+    """As the CRD's list map has it, which needs no rule in CEL."""
+    names_of_all = [dataset.name for dataset in datasets]
+    if twice := [name for name in names_of_all if names_of_all.count(name) > 1]:
+        raise PydanticCustomError(
+            "duplicate", "names must be unique, {name} is there twice", {"name": twice[0]}
+        )
+    return datasets
 
 
 class FineTuneJobSpec(SpecModel):
@@ -203,7 +222,9 @@ class FineTuneJobSpec(SpecModel):
 
     model: ModelSource
     """The model to start from."""
-    datasets: Annotated[list[Dataset], Field(min_length=1, max_length=32)]
+    datasets: Annotated[
+        list[Dataset], Field(min_length=1, max_length=32), AfterValidator(_named_once)
+    ]
     """Sources of training rows, in one format; read one after the other."""
     prepare: Prepare = Prepare()
     """How rows become training examples."""
@@ -240,6 +261,7 @@ class FineTuneJobSpec(SpecModel):
             message="datasets may hold 524288 characters of inline rows in all;"
             " put larger ones into a ConfigMap or on a claim",
             field_path=".datasets",
+            holds=lambda part: sum(len(d.get("inline", "")) for d in part["datasets"]) <= 524288,
         ),
         *(_a_gpu_for_each_process(field) for field in ("limits", "requests")),
         *(immutable(field) for field in IMMUTABLE_FIELDS),

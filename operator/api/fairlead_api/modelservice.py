@@ -17,14 +17,13 @@ from fairlead_api.base import (
     ObjectName,
     Reference,
     Resource,
-    ResourceRequirements,
-    Rule,
     SpecModel,
     StatusModel,
     Timestamp,
     Uri,
-    exactly_one_of,
 )
+from fairlead_api.quantities import ResourceRequirements
+from fairlead_api.rules import Rule, exactly_one_of
 
 
 class ServedModel(SpecModel):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from fairlead_api import names
 from fairlead_api.base import DURATION_PATTERN, parse_duration
 from fairlead_api.modelservice import ModelService
 from fairlead_cli import ask, cluster, crds, errors, manifests, target, wait
@@ -68,9 +69,9 @@ def _add_validate(commands: "Commands[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser(
         "validate",
         help="check manifests without a cluster",
-        description="Check fields, types and bounds of FineTuneJobs and ModelServices without a"
-        " cluster. Rules over several fields are the API server's:"
-        " `kubectl apply --dry-run=server -f FILE` checks them too.",
+        description="Check fields, types, bounds and most rules of FineTuneJobs and ModelServices"
+        " without a cluster. `kubectl apply --dry-run=server -f FILE` also checks changes of"
+        " what may not change, and gatewayRefs against each other.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.set_defaults(run=_validate)
@@ -81,10 +82,17 @@ def _validate(chosen: argparse.Namespace) -> None:
     faults = [fault for report in reports.values() for fault in report.faults]
     for path, report in reports.items():
         besides = f"; {report.passed_over} of other kinds passed over" * bool(report.passed_over)
+        said = f"{', '.join(report.checked)} ok" if report.checked else "nothing of ours in it"
         if not report.faults:
-            print(f"{path}: {', '.join(report.checked) or 'nothing of ours'} ok{besides}")
+            print(f"{path}: {said}{besides}")
     if faults:
         raise errors.CliError("\n".join([f"{len(faults)} fault(s)", *map(str, faults)]))
+    if not any(report.checked for report in reports.values()):
+        raise errors.CliError(
+            f"nothing to check: no document has an apiVersion of {names.GROUP}, such as"
+            f" {names.API_VERSION}"
+        )
+    print("the API server knows a few rules more: kubectl apply --dry-run=server -f FILE")
 
 
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,12 @@
 """Manifests as files: checked against the typed resources, each fault with file and line.
 
-Pure but for reading the files. What needs other fields or the cluster (CEL rules, whether a claim
-exists) is the API server's and the operator's to say.
+Pure but for reading the files. Types are taken as strictly as the API server takes them. What
+needs the object as it was, or the cluster (whether a claim exists), is the API server's and the
+operator's to say.
 """
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,31 @@ KINDS: Final[dict[str, type[Resource]]] = {
     names.FINETUNEJOB: FineTuneJob,
     names.MODELSERVICE: ModelService,
 }
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as kubectl does, where PyYAML differs: 2e-4 is a number, 2.0 an integer.
+
+    A date is text.
+    """
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
+    number = loader.construct_yaml_float(node)
+    return int(number) if number.is_integer() else number
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+_Loader.add_constructor("tag:yaml.org,2002:float", _number)
+_Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 
 
 @dataclass(frozen=True)
@@ -55,7 +83,7 @@ def check_file(path: Path) -> Report:
         WrongUsage: When the file can't be read or is no YAML.
     """
     try:
-        documents = [node for node in yaml.compose_all(path.read_text(), yaml.SafeLoader)]
+        documents = [(node, _plain(node)) for node in yaml.compose_all(path.read_text(), _Loader)]
     except OSError as unreadable:
         raise errors.WrongUsage(f"{path}: {unreadable.strerror}") from unreadable
     except (yaml.YAMLError, UnicodeDecodeError) as broken:
@@ -63,8 +91,7 @@ def check_file(path: Path) -> Report:
     checked: list[str] = []
     faults: list[Fault] = []
     passed_over = 0
-    for node in documents:
-        body = _plain(node)
+    for node, body in documents:
         if body is None:  # nothing between two ---
             continue
         if not isinstance(body, dict) or not str(body.get("apiVersion", "")).startswith(
@@ -72,13 +99,15 @@ def check_file(path: Path) -> Report:
         ):
             passed_over += 1
             continue
-        checked.append(f"{body.get('kind')}/{(body.get('metadata') or {}).get('name')}")
+        metadata = body.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        checked.append(f"{body.get('kind')}/{name}")
         faults += _faults(str(path), node, body)
     return Report(tuple(checked), passed_over, tuple(faults))
 
 
 def _plain(node: yaml.Node) -> object:
-    loader = yaml.SafeLoader("")
+    loader = _Loader("")
     try:
         return loader.construct_document(node)
     finally:
@@ -94,10 +123,15 @@ def _faults(file: str, node: yaml.Node, body: dict[str, object]) -> Iterator[Fau
         yield Fault(file, line, "kind", f"must be one of {', '.join(KINDS)}")
         return
     try:
-        model.read(body)
+        text = json.dumps(body, default=str)
+        resource = model.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             yield Fault(file, _line(node, error["loc"]), _field(error["loc"]), error["msg"])
+        return
+    for way, rule in resource.broken_rules():
+        where = (*way, *(rule.field_path or "").split(".")[1:])
+        yield Fault(file, _line(node, where), _field(where), rule.message)
 
 
 def _field(path: tuple[int | str, ...]) -> str:

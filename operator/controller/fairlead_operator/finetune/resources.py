@@ -4,15 +4,15 @@ import math
 from decimal import Decimal
 from typing import Final
 
-from fairlead_api import base
-from fairlead_api.base import ResourceRequirements
+from fairlead_api import quantities
+from fairlead_api.quantities import ResourceRequirements
 
 _BUILT_IN: Final = "kubernetes.io/"
 
 
 def amount(quantity: str) -> Decimal:
     """What a quantity amounts to; 0 for what no container could ask for."""
-    return base.amount(quantity) or Decimal(0)
+    return quantities.amount(quantity) or Decimal(0)
 
 
 def threads_per_process(resources: ResourceRequirements, num_processes: int) -> int:

@@ -8,7 +8,7 @@ server's defaults, are nobody's concern here.
 from copy import deepcopy
 from typing import Any
 
-from fairlead_api import base, names
+from fairlead_api import names, quantities
 from fairlead_operator.plan import Manifest
 from fairlead_operator.serving import revision
 
@@ -39,5 +39,5 @@ def _covers(seen: Any, wanted: Any) -> bool:
         )
     if seen == wanted:
         return True
-    amount = base.amount(wanted)  # the API server writes 1000m back as 1
-    return amount is not None and amount == base.amount(seen)
+    amount = quantities.amount(wanted)  # the API server writes 1000m back as 1
+    return amount is not None and amount == quantities.amount(seen)
