@@ -101,6 +101,23 @@ async def client(world, writer, counts, reviews):
 HEADERS = {"Authorization": "Bearer token"}
 
 
+@pytest.mark.parametrize(
+    ("metric", "field", "told", "shown"),
+    [
+        ("loss", "loss", "0.06258489489555359", 0.06258),
+        ("loss", "loss", "0.0", 0.0),
+        ("learning_rate", "learning_rate", "1.9801980198019803e-05", 1.98e-05),
+        ("tokens_per_second", "tokens_per_second", "1234.5678", 1235.0),
+        ("current_epoch", "epoch", "0.9803921568627451", 0.9804),
+        ("current_step", "step", "1234567", 1234567),
+        ("total_steps", "total_steps", "1234567", 1234567),
+    ],
+)
+def test_measured_numbers_are_told_to_four_digits_and_counts_whole(metric, field, told, shown):
+    status = TrainerStatus(metrics=[{"name": metric, "value": told}])
+    assert getattr(progress_of(status, datetime.now(UTC)), field) == shown
+
+
 async def test_a_report_of_the_jobs_own_pod_is_taken(client, writer, counts, reviews):
     answer = await client.post(PATH, json=REPORT, headers=HEADERS)
     assert (answer.status, counts.codes) == (200, [200])

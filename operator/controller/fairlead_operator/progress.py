@@ -85,11 +85,11 @@ def progress_of(status: TrainerStatus, now: datetime) -> Progress:
     return Progress(
         step=int(step),
         total_steps=total,
-        epoch=first("current_epoch", "epoch"),
+        epoch=_shown(first("current_epoch", "epoch")),
         percent=status.progress_percentage or 0,
-        loss=first("loss", "train_loss"),
-        learning_rate=first("learning_rate"),
-        tokens_per_second=first("tokens_per_second", "train_tokens_per_second"),
+        loss=_shown(first("loss", "train_loss")),
+        learning_rate=_shown(first("learning_rate")),
+        tokens_per_second=_shown(first("tokens_per_second", "train_tokens_per_second")),
         eta=_eta(status.estimated_remaining_seconds),
         last_update_time=now,
     )
@@ -109,6 +109,11 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if abs(number) < 1e30 else None  # JSON has no NaN and no infinity
+
+
+def _shown(number: float | None) -> float | None:
+    """A measured number as people read it: kubectl shows every digit that stands there."""
+    return None if number is None else float(f"{number:.4g}")
 
 
 def _eta(seconds: int | None) -> str:
