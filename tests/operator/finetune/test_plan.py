@@ -160,7 +160,7 @@ def test_resuming_waits_for_the_last_pod_of_the_suspended_attempt(new_world):
     world.set_suspend(False)
     world.reconcile()
     assert world.status["reason"] == "Draining"
-    assert "job-train-a1-0 on node-1, being deleted since" in world.status["message"]
+    assert "job-train-a1-0 on node-1, being deleted, due to end by" in world.status["message"]
 
 
 def test_stage_that_succeeded_before_it_was_suspended_has_succeeded(new_world):
@@ -265,7 +265,7 @@ def let_sidecar_fail(world, pod):
         pytest.param(
             begin_to_delete,
             "Draining",
-            "job-train-a1-0 on node-1, being deleted since 2026-01-01T15:00:00Z",
+            "job-train-a1-0 on node-1, being deleted, due to end by 2026-01-01T15:00:00Z",
             id="evicted",
         ),
         pytest.param(

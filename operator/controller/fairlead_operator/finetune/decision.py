@@ -111,7 +111,8 @@ def _trouble(
 def _leftovers(seen: Children) -> str:
     """The first thing that isn't gone, a pod with its node: where an administrator has to look."""
     for pod in seen.unfinished_pods:
-        state = "being deleted since" if children.is_deleting(pod) else "created"
+        # deletionTimestamp is when the grace period is over, not when deletion began.
+        state = "being deleted, due to end by" if children.is_deleting(pod) else "created"
         moment = pod["metadata"].get("deletionTimestamp") or pod["metadata"]["creationTimestamp"]
         return f"pod {pod['metadata']['name']} on {children.node_of(pod)}, {state} {moment}"
     if seen.unfinished_jobs:
