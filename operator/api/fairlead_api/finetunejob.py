@@ -42,10 +42,10 @@ class ConfigMapReference(SpecModel):
 class DataFormat(StrEnum):
     """Shape of a dataset's rows, in TRL's words."""
 
-    AUTO = "Auto"  # told by the first row's fields
-    CONVERSATIONAL = "Conversational"  # {"messages": [{"role": …, "content": …}]}
-    PROMPT_COMPLETION = "PromptCompletion"  # {"prompt": …, "completion": …}
-    TEXT = "Text"  # {"text": …}
+    AUTO = "Auto"
+    CONVERSATIONAL = "Conversational"
+    PROMPT_COMPLETION = "PromptCompletion"
+    TEXT = "Text"
 
 
 class Dataset(SpecModel):
@@ -60,7 +60,18 @@ class Dataset(SpecModel):
     config_map_ref: ConfigMapReference | None = None
     """A ConfigMap whose .jsonl keys hold the rows."""
     format: DataFormat = DataFormat.AUTO
-    """Shape of the rows; Auto tells it from the first row."""
+    """Shape of the rows; Auto tells it from the first row.
+
+    Conversational:
+    {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
+    PromptCompletion:
+    {"prompt": "…", "completion": "…"}
+    PromptCompletion of messages:
+    {"prompt": [{"role": "user", "content": "…"}],
+     "completion": [{"role": "assistant", "content": "…"}]}
+    Text:
+    {"text": "…"}
+    """
 
     rules: ClassVar[tuple[Rule, ...]] = (exactly_one_of("uri", "inline", "configMapRef"),)
 

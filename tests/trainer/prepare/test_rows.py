@@ -1,8 +1,11 @@
 """Rows in TRL's formats, and the words with which others are refused."""
 
+import json
+import re
+
 import pytest
 
-from fairlead_api.finetunejob import DataFormat
+from fairlead_api.finetunejob import DataFormat, Dataset
 from fairlead_trainer.prepare import rows
 from fairlead_trainer.prepare.rows import RowError, Shape
 
@@ -164,3 +167,12 @@ def test_row_that_does_not_fit_is_refused_with_what_is_expected(row, format_, to
     with pytest.raises(RowError) as caught:
         rows.normalise(row, format_)
     assert told in str(caught.value)
+
+
+def test_field_format_explains_every_shape_by_a_row_that_is_taken():
+    explained = Dataset.model_fields["format"].description
+    found = re.findall(r"^(\w[\w ]*):\s(\{.*?\})$", explained, re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in found] == sorted(shape.value for shape in Shape)
+    for name, row in found:
+        shape, _ = rows.normalise(json.loads(row), Shape(name).data_format)
+        assert shape == name
