@@ -76,11 +76,28 @@ def test_deleted_resource_is_said_to_be_deleted(course, job, said):
         wait.until_done(course(job(), [("DELETED", job())]), JOB, 60, said.append)
 
 
-def test_time_that_is_over_is_told_with_the_last_state(course, job, said, monkeypatch):
-    moments = iter([0.0, 1.0, 61.0])
-    monkeypatch.setattr(wait.time, "monotonic", lambda: next(moments))
+def test_time_that_is_over_is_told_with_the_last_state(course, job, said):
+    reader = course(*[job(phase="Training"), []] * 6)
     with pytest.raises(errors.TimedOut, match="not done after 60 s; it was: Training"):
-        wait.until_done(course(job(phase="Training"), []), JOB, 60, said.append)
+        wait.until_done(reader, JOB, 60, said.append, reader.clock)
+    assert reader.now == 60
+
+
+def test_what_does_not_change_is_told_again_each_half_minute(course, job, make_condition, said):
+    quiet = [job(phase="Preparing"), []]
+    training = [("MODIFIED", job(phase="Training"))]
+    done = job(phase="Complete", conditions=[make_condition("Complete")])
+    still = [job(phase="Training"), []]
+    reader = course(*quiet * 7, job(phase="Preparing"), training, *still * 3, done)
+    wait.until_done(reader, JOB, 3600, said.append, reader.clock)
+    assert said == [
+        "finetunejob/units: Preparing",
+        "finetunejob/units: Preparing  (30 s waited)",
+        "finetunejob/units: Preparing  (60 s waited)",
+        "finetunejob/units: Training",
+        "finetunejob/units: Training  (100 s waited)",
+        "finetunejob/units: Complete",
+    ]
 
 
 def test_status_of_a_newer_version_is_named(course, job, said):

@@ -1,5 +1,7 @@
 """``fairlead wait``: follow one resource to its end, telling each change once.
 
+What doesn't change is told again from time to time, so that nobody takes waiting for hanging.
+
 Holds no state of its own, so it may be killed and started again at any moment; a restart of the
 API server costs one line.
 """
@@ -15,13 +17,16 @@ from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 from fairlead_cli import cluster, errors, outcome, target
 
-WINDOW_SECONDS: Final = 30
+WINDOW_SECONDS: Final = 10
 """Longest watch before the resource is read again."""
+REPEAT_SECONDS: Final = 30
+"""Longest silence, give or take a window."""
 PAUSE_SECONDS: Final = 1.0
 """Between two tries to reach the API server."""
 LAST_LINES: Final = 20
 
 Say = Callable[[str], None]
+Clock = Callable[[], float]
 
 
 class Reader(Protocol):
@@ -46,7 +51,13 @@ class Reader(Protocol):
         ...
 
 
-def until_done(reader: Reader, of: target.Target, timeout_seconds: float, say: Say) -> None:
+def until_done(
+    reader: Reader,
+    of: target.Target,
+    timeout_seconds: float,
+    say: Say,
+    clock: Clock = time.monotonic,
+) -> None:
     """Wait until the resource is complete or ready; returns only then.
 
     Raises:
@@ -55,13 +66,17 @@ def until_done(reader: Reader, of: target.Target, timeout_seconds: float, say: S
         NotFound: When it isn't there, or was deleted meanwhile.
     """
     last = ""
-    for body in _versions(reader, of, timeout_seconds, say):
+    begun = told = clock()
+    for body in _versions(reader, of, begun + timeout_seconds, say, clock):
         now = assess(of, body)
         if isinstance(now, outcome.Failed):
             raise errors.CliError(failure(reader, of, now))
         if now.line != last:
             say(f"{of}: {now.line}")
-            last = now.line
+            last, told = now.line, clock()
+        elif clock() - told >= REPEAT_SECONDS:
+            told = clock()
+            say(f"{of}: {now.line}  ({told - begun:.0f} s waited)")
         if isinstance(now, outcome.Succeeded):
             return
     raise errors.TimedOut(f"{of} is not done after {timeout_seconds:.0f} s; it was: {last}")
@@ -84,12 +99,11 @@ def assess(of: target.Target, body: dict[str, Any]) -> outcome.Outcome:
 
 
 def _versions(
-    reader: Reader, of: target.Target, timeout_seconds: float, say: Say
+    reader: Reader, of: target.Target, deadline: float, say: Say, clock: Clock
 ) -> Iterator[dict[str, Any]]:
     """Each version of the resource until the time is over, through failing connections."""
-    deadline = time.monotonic() + timeout_seconds
     is_lost = False
-    while (left := deadline - time.monotonic()) > 0:
+    while (left := deadline - clock()) > 0:
         try:
             body = reader.get(of)
             is_lost = False
