@@ -96,7 +96,13 @@ def test_row_has_one_normal_form(row, format_, shape, normal):
         ),
         pytest.param({"text": " "}, DataFormat.TEXT, "text is empty", id="blank"),
         pytest.param({"txt": "a"}, DataFormat.TEXT, "text is missing", id="missing"),
-        pytest.param({"text": None}, DataFormat.TEXT, "text is missing", id="null"),
+        pytest.param({"text": None}, DataFormat.TEXT, "text is null; a Text row", id="null"),
+        pytest.param(
+            {"prompt": 1, "completion": None},
+            DataFormat.PROMPT_COMPLETION,
+            "completion is null; a PromptCompletion row needs prompt and completion",
+            id="null-beside-another-fault",
+        ),
         pytest.param({"text": "\ud800"}, DataFormat.TEXT, "no Unicode text", id="surrogate"),
         pytest.param(
             {"prompt": "a", "completion": ""},

@@ -135,6 +135,23 @@ def test_broken_file_is_refused_by_dataset_file_and_line(settle, claim, content,
     assert list(settings.folder.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [
+        pytest.param('{"text": "a"', 13, id="object-cut-off"),
+        pytest.param('{"text": "a", ', 15, id="field-cut-off"),
+        pytest.param('{"text": "a', 10, id="text-cut-off"),
+        pytest.param('{"text" "a"}', 9, id="no-colon"),
+        pytest.param('{"text": "a"} {}', 15, id="two-rows"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""], ids=["unix", "windows", "last"])
+def test_broken_row_is_told_with_its_column(settle, claim, line, column, end):
+    (claim / "rows.jsonl").write_bytes(f"{ROW}\n{line}{end}".encode())
+    with pytest.raises(StageFailure, match=rf"line 2: .*(?<! at) at column {column}$"):
+        stage.run(settle(**from_claim("rows.jsonl")))
+
+
 def test_broken_parquet_is_refused_by_name(settle, claim):
     (claim / "rows.parquet").write_bytes(b"PAR1 but no more")
     with pytest.raises(StageFailure, match=r"rows.parquet, row 1: is no readable parquet"):

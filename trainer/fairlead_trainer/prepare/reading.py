@@ -44,12 +44,14 @@ def _open(source: Source) -> IO[bytes]:
 
 def _parse(source: Source, number: int, line: bytes) -> Any:
     try:
-        return json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        return json.loads(text.rstrip("\r\n"))  # what is wrong at the end is wrong in this line
     except UnicodeDecodeError as error:
         raise source.refuse(number, f"is not UTF-8 (byte {error.start})") from error
     except json.JSONDecodeError as error:
+        what = error.msg.removesuffix(" at")  # some of json's words end so already
         raise source.refuse(
-            number, f"expected one JSON object a line: {error.msg} at column {error.colno}"
+            number, f"expected one JSON object a line: {what} at column {error.colno}"
         ) from error
     except RecursionError as error:
         raise source.refuse(number, "is nested too deeply") from error

@@ -67,7 +67,8 @@ def normalise(row: object, format_: DataFormat) -> tuple[Shape, dict[str, Any]]:
     fields = _mapping(row)
     for name in _COLUMNS[format_]:
         if fields.get(name) is None:
-            raise RowError(f"{name} is missing; a {format_} row needs {_spelled(format_)}")
+            lack = "null" if name in fields else "missing"
+            raise RowError(f"{name} is {lack}; a {format_} row needs {_spelled(format_)}")
     if format_ is DataFormat.TEXT:
         return Shape.TEXT, {"text": _text("text", fields["text"])}
     if fields.get(_TOOLS):
