@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), data / "volumes.par
 """
 
 
+class Unreachable(AssertionError):
+    """The API server gave no answer in the time that kubectl allows for a handshake."""
+
+
 class Kube:
     """kubectl against one namespace of the test cluster."""
 
@@ -59,7 +64,9 @@ class Kube:
             [*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=120
         )
         if check and done.returncode:
-            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")
+            is_cut_off = "Unable to connect to the server" in done.stderr
+            kind = Unreachable if is_cut_off else AssertionError
+            raise kind(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done.stdout + done.stderr
 
     def apply(self, *manifests: Manifest) -> str:
@@ -96,9 +103,10 @@ class Kube:
         deadline = time.monotonic() + timeout
         found: Manifest | None = None
         while time.monotonic() < deadline:
-            found = self.find(kind, name)
-            if found is not None and until(found):
-                return found
+            with suppress(Unreachable):  # seen once both cores were busy: the next look may tell
+                found = self.find(kind, name)
+                if found is not None and until(found):
+                    return found
             time.sleep(POLL_SECONDS)
         status = yaml.safe_dump((found or {}).get("status", "not there"))
         pods = self.run("get", "pods,jobs", "-o", "wide", check=False)
