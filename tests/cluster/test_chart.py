@@ -240,7 +240,9 @@ def test_operator_of_one_namespace_works_there_and_nowhere_else(
         assert operator_of_one_namespace.poll() is None, "the operator ended"
         assert time.monotonic() < deadline, "never served"
     # It was made first, so an operator that saw it would have said so by now.
-    assert tools.kube("get", "finetunejob", "unserved", "-o", "jsonpath={.status}") == ""
+    assert (
+        tools.kube("get", "finetunejobs.fairlead.dev", "unserved", "-o", "jsonpath={.status}") == ""
+    )
     assert refusals(cluster) == []
 
 
@@ -272,11 +274,17 @@ def test_upgrade_changes_only_what_was_asked(tools):
 
 def test_uninstall_keeps_users_work_and_the_next_install_takes_it_over(tools):
     tools.kube("apply", "-f", "-", stdin=yaml.safe_dump(SERVICE))
-    uid = tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}")
+    uid = tools.kube("get", "modelservices.fairlead.dev", "kept", "-o", "jsonpath={.metadata.uid}")
     tools.uninstall()
     assert "chart-operator" not in tools.kube("get", "deployments,clusterroles", "-o", "name")
-    assert tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}") == uid
+    assert (
+        tools.kube("get", "modelservices.fairlead.dev", "kept", "-o", "jsonpath={.metadata.uid}")
+        == uid
+    )
     # As if the CRD had come by kubectl.
     tools.kube("annotate", "crd", "finetunejobs.fairlead.dev", "meta.helm.sh/release-name-")
     tools.install()
-    assert tools.kube("get", "modelservice", "kept", "-o", "jsonpath={.metadata.uid}") == uid
+    assert (
+        tools.kube("get", "modelservices.fairlead.dev", "kept", "-o", "jsonpath={.metadata.uid}")
+        == uid
+    )

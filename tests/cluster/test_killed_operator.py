@@ -74,7 +74,7 @@ class Scene:
         """Write spec.suspend."""
         patch = json.dumps({"spec": {"suspend": wanted}})
         place = ("-n", self.team, "--type=merge")
-        self._kubectl("patch", "finetunejob", self.name, *place, "-p", patch)
+        self._kubectl("patch", "finetunejobs.fairlead.dev", self.name, *place, "-p", patch)
 
     async def nothing_runs(self):
         """Wait until the suspended job's pods are gone."""

@@ -77,7 +77,7 @@ class Rollout:
         """Ask for another revision."""
         patch = json.dumps({"spec": {"engine": {"maxModelLen": 64}}})
         place = ("-n", self.team, "--type=merge")
-        self._kubectl("patch", "modelservice", self.name, *place, "-p", patch)
+        self._kubectl("patch", "modelservices.fairlead.dev", self.name, *place, "-p", patch)
 
     def anonymous(self, text):
         """A text without what differs between two services of the same fate."""

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.cluster
 WAIT_SECONDS = 90
 NUM_NAMESPACES = 4
 METRICS_PORT = 18080
+KIND = "modelservices.fairlead.dev"  # kubectl may remember another group of that plural
 STATUS_PATH = "/apis/fairlead.dev/v1alpha1/namespaces/{}/modelservices/dates/status"
 
 
@@ -46,7 +47,7 @@ class Namespace:
         return json.loads(self.run("get", kind, "--output=json"))["items"]
 
     def service(self):
-        return json.loads(self.run("get", "modelservice", "dates", "--output=json"))
+        return json.loads(self.run("get", KIND, "dates", "--output=json"))
 
     def status(self):
         return self.service().get("status", {})
@@ -185,7 +186,7 @@ def operator(cluster, namespaces, tmp_path_factory):
 
 @pytest.fixture
 def namespace(namespaces):
-    return next(each for each in namespaces if not each.list("modelservices"))
+    return next(each for each in namespaces if not each.list(KIND))
 
 
 @pytest.fixture
@@ -217,7 +218,7 @@ def test_revisions_take_turns_and_old_ones_go(served):
 
 
 def test_scale_reaches_the_pods_and_the_scale_subresource_tells(served):
-    served.run("scale", "modelservice", "dates", "--replicas=3")
+    served.run("scale", KIND, "dates", "--replicas=3")
     served.until("pods", lambda: len(served.list("pods")) == 3)
     path = f"/apis/fairlead.dev/v1alpha1/namespaces/{served.name}/modelservices/dates/scale"
     scale = served.until(
@@ -252,7 +253,7 @@ def test_quiet_service_is_written_no_more(served, operator, writes):
     def quiet():
         """Many passes, and none of them wrote; a single one may have missed a late event."""
         before, passes = writes(), operator.num_passes()
-        served.run("annotate", "--overwrite", "modelservice", "dates", f"touched={passes}")
+        served.run("annotate", "--overwrite", KIND, "dates", f"touched={passes}")
         served.until("another pass", lambda: operator.num_passes() > passes)
         return before == writes()
 
@@ -263,6 +264,6 @@ def test_quiet_service_is_written_no_more(served, operator, writes):
 
 
 def test_deleting_the_service_deletes_its_children(served):
-    served.run("delete", "modelservice", "dates")
+    served.run("delete", KIND, "dates")
     for kind in ("deployments", "services", "controllerrevisions", "pods"):
         served.until(f"end of {kind}", lambda kind=kind: served.list(kind) == [])
