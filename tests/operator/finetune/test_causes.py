@@ -77,6 +77,16 @@ def deleted(manifest):
         pytest.param([pod(code=137)], Cause.UNKNOWN, id="killed"),
         pytest.param([deleted(pod(code=137))], Cause.DISRUPTED, id="killed-by-its-deletion"),
         pytest.param([deleted(pod(Cause.DIVERGED))], Cause.DIVERGED, id="told-before-its-deletion"),
+        pytest.param([deleted(pod(code=1))], Cause.UNKNOWN, id="failed-and-then-deleted"),
+        pytest.param(
+            [pod(code=1), deleted(pod(code=137))], Cause.UNKNOWN, id="peers-are-killed-by-the-job"
+        ),
+        pytest.param(
+            [pod(code=1), deleted(pod(Cause.DISRUPTED))], Cause.UNKNOWN, id="peers-save-and-end"
+        ),
+        pytest.param(
+            [pod(Cause.PEER_LOST), deleted(pod(code=137))], Cause.DISRUPTED, id="peers-miss-it"
+        ),
         pytest.param([pod()], Cause.UNKNOWN, id="nothing-left"),
         pytest.param([], Cause.UNKNOWN, id="no-pods"),
     ],

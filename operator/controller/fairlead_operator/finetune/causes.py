@@ -17,6 +17,7 @@ from fairlead_operator.plan import Manifest
 _RULE_INDEX: Final = re.compile(r"rule at index (\d+)")
 _CAUSE_OF_CODE: Final = {code: cause for cause, code in termination.EXIT_CODES.items()}
 _EXPLAINED_BY_DISRUPTION: Final = frozenset({Cause.CRASHED, Cause.STALLED, Cause.UNKNOWN})
+_SIGKILLED: Final = 137
 _POD_FAILED: Final = "BackoffLimitExceeded"  # by no rule of ours; the limit is 0
 _PAYLOAD: Final = {Stage.PREPARE: "prepared", Stage.TRAIN: "training", Stage.EXPORT: "artifact"}
 
@@ -34,10 +35,11 @@ class End:
 
 def of_attempt(stage: Stage, job: Manifest, pods: list[Manifest]) -> End:
     """Name the end of a finished Job."""
-    reports = tuple(report for pod in pods if (report := _report(pod)) is not None)
+    told = [(pod, report) for pod in pods if (report := _report(pod)) is not None]
+    reports = tuple(report for _, report in told)
     if children.outcome(job) == "Complete":
         return _success(stage, reports)
-    ends = [report for report in reports if report.cause is not Cause.SUCCEEDED]
+    ends = _origins(told)
     if any(children.condition(pod, "DisruptionTarget") for pod in pods):
         named = [end for end in ends if end.cause not in _EXPLAINED_BY_DISRUPTION]
         ends = named or [Termination(cause=Cause.DISRUPTED)]
@@ -64,6 +66,23 @@ def _success(stage: Stage, reports: tuple[Termination, ...]) -> End:
     return End("disruption", Cause.UNKNOWN, text, reports)
 
 
+def _origins(told: list[tuple[Manifest, Termination]]) -> list[Termination]:
+    """The ends that may explain an attempt that failed.
+
+    The Job deletes the peers of a pod that failed: their being disrupted explains nothing then,
+    not even a failure that nobody named.
+    """
+    failed = [(pod, end) for pod, end in told if end.cause is not Cause.SUCCEEDED]
+    by_itself = any(
+        end.cause is Cause.UNKNOWN and not children.is_deleting(pod) for pod, end in failed
+    )
+    return [
+        end
+        for pod, end in failed
+        if not (by_itself and end.cause is Cause.DISRUPTED and children.is_deleting(pod))
+    ]
+
+
 def _report(pod: Manifest) -> Termination | None:
     """What a pod's end says; None where its container left none."""
     disruption = children.condition(pod, "DisruptionTarget")
@@ -73,8 +92,9 @@ def _report(pod: Manifest) -> Termination | None:
             return None
         return Termination(cause=Cause.DISRUPTED, message=_disruption_text(pod, disruption))
     report = termination.of_container(terminated)
-    if report.cause is Cause.UNKNOWN and children.is_deleting(pod):
-        text = f"{_place(pod)} was deleted and killed: {report.message}"
+    is_killed = report.cause is Cause.UNKNOWN and terminated["exitCode"] == _SIGKILLED
+    if is_killed and children.is_deleting(pod):
+        text = f"{_place(pod)} was deleted and killed"
         return Termination(cause=Cause.DISRUPTED, message=text)
     if disruption is not None and report.cause in _EXPLAINED_BY_DISRUPTION:
         text = _disruption_text(pod, disruption)
