@@ -115,10 +115,7 @@ ROUTE = {
     "metadata": {"namespace": "demo"},
     "spec": {"parentRefs": [{"name": "shared", "namespace": "infra"}]},
 }
-GATEWAY = {
-    "spec": {"listeners": [{"protocol": "HTTP", "port": 80}]},
-    "status": {"addresses": [{"value": "10.0.0.1"}]},
-}
+GATEWAY = {"status": {"addresses": [{"value": "10.0.0.1"}]}}
 
 
 @pytest.mark.parametrize(
@@ -126,7 +123,7 @@ GATEWAY = {
     [
         (
             {ROUTE_PATH: (200, json.dumps(ROUTE)), GATEWAY_PATH: (200, json.dumps(GATEWAY))},
-            "http://10.0.0.1:80",
+            "10.0.0.1",
         ),
         ({ROUTE_PATH: (404, json.dumps(STATUS))}, None),
         ({ROUTE_PATH: (200, json.dumps(ROUTE)), GATEWAY_PATH: (403, "{}")}, None),

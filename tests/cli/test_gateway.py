@@ -1,4 +1,4 @@
-"""Where a gateway listens, from what the API server says of it."""
+"""The way to a service by its gateway, from what the API server says of both."""
 
 import pytest
 
@@ -21,18 +21,26 @@ def test_gateway_is_the_first_that_the_route_hangs_on(references, expected):
 
 
 @pytest.mark.parametrize(
-    ("addresses", "listeners", "expected"),
+    ("status", "expected"),
     [
-        (["10.0.0.1"], [("HTTP", 80)], "http://10.0.0.1:80"),
-        (["lb.example"], [("HTTPS", 443), ("HTTP", 8080)], "http://lb.example:8080"),
-        (["10.0.0.1"], [("HTTPS", 443)], None),
-        ([], [("HTTP", 80)], None),
+        ({"addresses": [{"value": "10.0.0.1"}, {"value": "10.0.0.2"}]}, "10.0.0.1"),
+        ({"addresses": []}, None),
+        ({}, None),
     ],
-    ids=["one listener", "the one of HTTP", "HTTPS only", "no address yet"],
+    ids=["the first", "none yet", "not seen by its controller"],
 )
-def test_address_is_the_gateways_with_the_port_that_speaks_http(addresses, listeners, expected):
-    found = {
-        "spec": {"listeners": [{"protocol": name, "port": port} for name, port in listeners]},
-        "status": {"addresses": [{"value": value} for value in addresses]},
-    }
-    assert gateway.address(found) == expected
+def test_address_is_the_gateways_first(status, expected):
+    assert gateway.address({"status": status}) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "expected"),
+    [
+        ("10.0.0.1", "http://units.demo.local", "http://10.0.0.1"),
+        ("lb.example", "https://units.demo.local:8443", "https://lb.example:8443"),
+        ("fd00::1", "http://units.demo.local:8080", "http://[fd00::1]:8080"),
+    ],
+    ids=["plain", "another scheme and port", "IPv6"],
+)
+def test_scheme_and_port_are_those_of_the_services_url(address, url, expected):
+    assert gateway.through(address, url) == expected

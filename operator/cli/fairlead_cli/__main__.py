@@ -10,7 +10,7 @@ from typing import Final
 from fairlead_api import names
 from fairlead_api.base import DURATION_PATTERN, parse_duration
 from fairlead_api.modelservice import ModelService
-from fairlead_cli import ask, cluster, crds, errors, manifests, target, wait
+from fairlead_cli import ask, cluster, crds, errors, gateway, manifests, target, wait
 
 _EXIT_STATUSES: Final = """
 exit status: 0 done; 1 what was asked about failed; 2 wrong usage, or no cluster;
@@ -155,10 +155,11 @@ def _ask(chosen: argparse.Namespace) -> None:
     if of.kind != ModelService.__name__:
         raise errors.WrongUsage(f"{of} can't be asked; only a modelservice answers")
     service = ModelService.read(connection.get(of))
-    gateway = chosen.gateway
-    if gateway is None and not ask.is_resolved(service):
-        gateway = connection.gateway_of(of)
-    where = ask.endpoint(service, gateway)
+    by = chosen.gateway
+    if by is None and not ask.is_resolved(service):
+        address = connection.gateway_of(of)
+        by = gateway.through(address, service.status.url) if address else None
+    where = ask.endpoint(service, by)
     print(ask.ask(where, chosen.prompt, chat=not chosen.completion, max_tokens=chosen.max_tokens))
 
 

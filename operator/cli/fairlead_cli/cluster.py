@@ -85,13 +85,13 @@ class Cluster:
         return body
 
     def gateway_of(self, service: target.Target) -> str | None:
-        """Where the gateway in front of a ModelService listens, as far as the user may see it."""
+        """Address of the gateway in front of a ModelService, as far as the user may see it."""
         try:
             route = self._gateway_object(gateway.HTTP_ROUTES, service.namespace, service.name)
-            found = gateway.parent(route)
-            return (
-                gateway.address(self._gateway_object(gateway.GATEWAYS, *found)) if found else None
-            )
+            place = gateway.parent(route)
+            if place is None:
+                return None
+            return gateway.address(self._gateway_object(gateway.GATEWAYS, *place))
         except client.ApiException:
             return None  # no Gateway API, no route yet, or no right to read it: ask without it
         except (urllib3.exceptions.HTTPError, OSError) as broken:

@@ -1,6 +1,7 @@
-"""Where the gateway in front of a ModelService listens, from its HTTPRoute and Gateway; pure."""
+"""The way to a ModelService by its gateway's address, from HTTPRoute and Gateway; pure."""
 
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 GROUP: Final = "gateway.networking.k8s.io"
 VERSION: Final = "v1"
@@ -19,8 +20,13 @@ def parent(route: Manifest) -> tuple[str, str] | None:
 
 
 def address(gateway: Manifest) -> str | None:
-    """``http://ADDRESS:PORT`` of a Gateway; None while it has no address, or listens to no HTTP."""
+    """The first IP address or host name of a Gateway; None while it has none."""
     addresses = gateway.get("status", {}).get("addresses", [])
-    listeners = gateway["spec"]["listeners"]
-    ports = [listener["port"] for listener in listeners if listener["protocol"] == "HTTP"]
-    return f"http://{addresses[0]['value']}:{ports[0]}" if addresses and ports else None
+    return addresses[0]["value"] if addresses else None
+
+
+def through(address: str, url: str) -> str:
+    """A url with the gateway's address in the place of its host; scheme and port stay."""
+    parts = urlsplit(url)
+    host = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host).geturl()
