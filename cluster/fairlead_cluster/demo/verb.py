@@ -37,7 +37,8 @@ def run(settings: Settings, given: argparse.Namespace) -> int:
     except KeyboardInterrupt as interrupted:
         raise errors.Interrupted(
             "interrupted; what was applied goes on in the cluster",
-            f"`fairlead wait finetunejob/{example.FINE_TUNE_JOB} -n {example.NAMESPACE}` follows"
-            " a training, and the next demo goes on from here but trains anew",
+            f"`.venv/bin/fairlead wait finetunejob/{example.FINE_TUNE_JOB}"
+            f" -n {example.NAMESPACE}` follows a training, and the next demo goes on from here"
+            " but trains anew",
         ) from interrupted
     return 0

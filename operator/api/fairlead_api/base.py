@@ -63,7 +63,8 @@ class Model(BaseModel):
 
     def broken_rules(self) -> Iterator[tuple[tuple[int | str, ...], Rule]]:
         """Each rule that this part or one below it breaks, with the way to that part."""
-        yield from (((), rule) for rule in self.rules if not rule.holds(self.as_object()))
+        plain = self.as_object()
+        yield from (((), rule) for rule in self.rules if not rule.holds(plain))
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
             many = enumerate(value) if isinstance(value, list) else [(None, value)]

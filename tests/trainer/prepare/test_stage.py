@@ -95,7 +95,9 @@ def test_config_map_is_read_through_kubernetes_links(settle, tmp_path):
 
 def test_byte_order_mark_is_passed_over(settle, claim):
     (claim / "rows.jsonl").write_bytes(b"\xef\xbb\xbf" + ROW.encode())
-    stage.run(settle(**from_claim("rows.jsonl")))
+    settings = settle(**from_claim("rows.jsonl"))
+    stage.run(settings)
+    assert table(settings) == [json.loads(ROW)]
 
 
 @pytest.mark.parametrize(
