@@ -1,6 +1,7 @@
 """The cgroup of a cluster in every hierarchy of the machine (v1, v2 and both at once).
 
-Its two uses: the kubelet puts all pods below it, and `down` finds every process by it.
+Its uses: the kubelet puts all pods below it, pods under load leave our programs their share of
+the processors, and `down` finds every process by it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ from fairlead_cluster import errors
 SYSTEM = "system"
 """Child group of the programs that we start: version 2 wants processes in leaves only."""
 _PATIENCE_SECONDS = 30.0
+# The kubelet weighs all pods together by 1024 shares a processor (39 of version 2). Our programs
+# get four times that, so that the API server answers whatever pods do: a handshake took over 10 s.
+_PROCESSORS = os.cpu_count() or 1
+_SYSTEM_WEIGHTS = {
+    "cpu.shares": min(4 * 1024 * _PROCESSORS, 262144),
+    "cpu.weight": min(4 * 39 * _PROCESSORS, 10000),
+}
+"""The share of the processors under load, by the file of each version; the kernel's maximum."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Cgroup:
             for folder in (hierarchy / self.name, hierarchy / self.name / SYSTEM):
                 folder.mkdir(exist_ok=True)
                 _inherit_cpuset(folder)
+            _delegate_cpu(hierarchy / self.name)
+            _weigh(hierarchy / self.name / SYSTEM)
 
     def process_files(self) -> list[Path]:
         """Files that a process writes its pid to in order to join."""
@@ -95,6 +106,19 @@ def _inherit_cpuset(folder: Path) -> None:
             inherited = (folder.parent / file).read_text()
             if inherited.strip():
                 path.write_text(inherited)
+
+
+def _delegate_cpu(folder: Path) -> None:
+    # Version 2 weighs the children of a group only where the group hands the controller down.
+    controllers = folder / "cgroup.controllers"
+    if controllers.exists() and "cpu" in controllers.read_text().split():
+        (folder / "cgroup.subtree_control").write_text("+cpu")
+
+
+def _weigh(folder: Path) -> None:
+    for file, weight in _SYSTEM_WEIGHTS.items():
+        if (folder / file).exists():
+            (folder / file).write_text(str(weight))
 
 
 def _members(folder: Path) -> Iterator[int]:

@@ -7,7 +7,6 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from fairlead_cluster import images, registry, release, settings, up
 
 Manifest = dict[str, Any]
 POLL_SECONDS = 0.5
+READ_SECONDS = 60
 MAKE_BASE = """
 import json, pathlib, sys
 import pyarrow, pyarrow.parquet
@@ -69,13 +69,23 @@ class Kube:
             raise kind(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")
         return done.stdout + done.stderr
 
+    def read(self, *arguments: str) -> str:
+        """As run, for what changes nothing: an API server too busy to answer is asked again."""
+        deadline = time.monotonic() + READ_SECONDS
+        while True:
+            try:
+                return self.run(*arguments)
+            except Unreachable:
+                if time.monotonic() > deadline:
+                    raise
+
     def apply(self, *manifests: Manifest) -> str:
         """Apply manifests as a user does: client-side, with strict validation."""
         return self.run("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
     def find(self, kind: str, name: str) -> Manifest | None:
         """The object, or None where there is none."""
-        text = self.run("get", kind, name, "--ignore-not-found", "-o", "json")
+        text = self.read("get", kind, name, "--ignore-not-found", "-o", "json")
         found: Manifest | None = json.loads(text) if text.strip() else None
         return found
 
@@ -87,7 +97,7 @@ class Kube:
 
     def list(self, kind: str, selector: str = "") -> list[Manifest]:
         """All objects of a kind that the label selector takes."""
-        text = self.run("get", kind, "-l", selector, "-o", "json")
+        text = self.read("get", kind, "-l", selector, "-o", "json")
         items: list[Manifest] = json.loads(text)["items"]
         return items
 
@@ -103,10 +113,9 @@ class Kube:
         deadline = time.monotonic() + timeout
         found: Manifest | None = None
         while time.monotonic() < deadline:
-            with suppress(Unreachable):  # seen once both cores were busy: the next look may tell
-                found = self.find(kind, name)
-                if found is not None and until(found):
-                    return found
+            found = self.find(kind, name)
+            if found is not None and until(found):
+                return found
             time.sleep(POLL_SECONDS)
         status = yaml.safe_dump((found or {}).get("status", "not there"))
         pods = self.run("get", "pods,jobs", "-o", "wide", check=False)

@@ -104,6 +104,22 @@ def test_the_node_is_ready_and_the_simulated_ones_are_told_apart(with_node):
     assert "not running" not in text
 
 
+def processor_weight(folder):
+    """What the kernel weighs a group by, whichever version of cgroups the machine has."""
+    return int(next(folder.glob("cpu.[sw][he]*")).read_text())
+
+
+def test_busy_pods_leave_the_api_server_its_processor(with_node):
+    server = str(with_node.supervisor.pid("kube-apiserver"))
+    system, pods = next(
+        (folder / cgroups.SYSTEM, folder / "kubepods")
+        for folder in with_node.cgroup.folders()
+        if list((folder / "kubepods").glob("cpu.[sw][he]*"))
+    )
+    assert server in (system / "cgroup.procs").read_text().split()
+    assert processor_weight(system) > processor_weight(pods)
+
+
 def test_a_second_up_of_a_running_cluster_starts_nothing_and_is_quick(with_node):
     before = {file.name: file.read_text() for file in with_node.where.pids.glob("*.json")}
     began = time.monotonic()

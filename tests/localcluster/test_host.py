@@ -171,6 +171,17 @@ def test_the_group_is_below_every_hierarchy(tmp_path):
     assert group.process_files()[0] == tmp_path / "cpu/fairlead-one/system/cgroup.procs"
 
 
+def test_version_2_hands_the_processors_down_and_favours_our_programs(tmp_path):
+    group = cgroups.Cgroup("fairlead-one", (tmp_path,))
+    system = tmp_path / "fairlead-one" / cgroups.SYSTEM
+    system.mkdir(parents=True)
+    (tmp_path / "fairlead-one/cgroup.controllers").write_text("cpuset cpu io\n")
+    (system / "cpu.weight").write_text("100\n")
+    group.create()
+    assert (tmp_path / "fairlead-one/cgroup.subtree_control").read_text() == "+cpu"
+    assert int((system / "cpu.weight").read_text()) > 100
+
+
 MOUNTS = """\
 1 0 8:1 / / rw - ext4 /dev/a rw
 2 1 0:1 / /var/lib/fairlead/one/kubelet rw - tmpfs t rw
