@@ -165,8 +165,13 @@ def test_each_document_of_a_file_is_checked(file):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("a: [", "no YAML"), ("\x00", "no YAML"), ("? [a]: b", "no YAML")],
-    ids=["cut short", "binary", "list for a key"],
+    [
+        pytest.param("a: [", "no YAML", id="cut short"),
+        pytest.param("\x00", "no YAML", id="binary"),
+        pytest.param("? [a]: b", "no YAML", id="list for a key"),
+        pytest.param("? !!binary aa==\n: b", "keys must be str", id="bytes for a key"),
+        pytest.param(JOB + "status: &a\n  b: *a\n", "Circular", id="anchor holds itself"),
+    ],
 )
 def test_file_that_is_no_yaml_is_named(file, content, said):
     path = file(content)

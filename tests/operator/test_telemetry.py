@@ -63,6 +63,13 @@ async def test_every_metric_in_the_table_is_on_the_page(world, tally, job):
     assert answer.headers["Content-Type"].startswith("text/plain")
 
 
+async def test_a_standby_counts_no_job_that_the_leader_counts(world, job):
+    standby = Telemetry()
+    standby.watch(world.store, world.queue, lambda: False)
+    await world.make(job)
+    assert f"{metrics.JOBS}{{" not in standby.exposition().decode()
+
+
 async def test_a_standbys_queue_waits_for_nobody(world, job, pass_time):
     leads = False
     tally = Telemetry()

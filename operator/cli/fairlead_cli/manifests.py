@@ -109,9 +109,15 @@ def check_file(path: Path) -> Report:
 def _plain(node: yaml.Node) -> object:
     loader = _Loader("")
     try:
-        return loader.construct_document(node)
+        document = loader.construct_document(node)
+        json.dumps(document, default=str)
+    except (TypeError, ValueError) as error:  # an anchor that holds itself, a key of bytes
+        raise yaml.constructor.ConstructorError(
+            problem=f"no document of JSON: {error}", problem_mark=node.start_mark
+        ) from error
     finally:
         loader.dispose()
+    return document
 
 
 def _faults(file: str, node: yaml.Node, body: dict[str, object]) -> Iterator[Fault]:

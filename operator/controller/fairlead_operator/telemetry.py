@@ -102,8 +102,9 @@ class _Parts(Collector):
         jobs = GaugeMetricFamily(
             metrics.JOBS, "FineTuneJobs by phase.", labels=[metrics.LABEL_PHASE]
         )
-        for phase, count in sorted(self._store.phases(kube.FINETUNEJOB).items()):
-            jobs.add_metric([phase or "New"], count)
+        if leads:  # so that the sum over all replicas is the number of jobs
+            for phase, count in sorted(self._store.phases(kube.FINETUNEJOB).items()):
+                jobs.add_metric([phase or "New"], count)
         yield jobs
 
 
