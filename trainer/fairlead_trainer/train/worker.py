@@ -5,6 +5,7 @@ leaves the result in scratch. torch is imported inside functions, so that a brok
 told before half a minute of imports.
 """
 
+import gc
 import json
 import logging
 import os
@@ -112,12 +113,13 @@ def _trainer(
     """Build the trainer: model, tokenizer, data, arguments."""
     spec = loaded.run.spec
     folder = loaded.locate(uris.parse(spec.model.uri))
-    import deepspeed
-    import torch
-    from trl import SFTConfig
+    with _kept_to_the_end():
+        import deepspeed
+        import torch
+        from trl import SFTConfig
 
-    from fairlead_trainer.train import reports
-    from fairlead_trainer.train.sft import Together, Trainer
+        from fairlead_trainer.train import reports
+        from fairlead_trainer.train.sft import Together, Trainer
 
     ours = arguments.build(loaded.run, store.aside, use_cpu=not torch.cuda.is_available())
     ours["deepspeed"] = deepspeed_config.build(spec)
@@ -145,6 +147,21 @@ def _trainer(
     first_bytes = saving.guessed_bytes(trainer.model.parameters())
     trainer.saver = saving.Saver(store, spec.checkpoint.save_total_limit, first_bytes)
     return trainer, together
+
+
+@contextmanager
+def _kept_to_the_end() -> Iterator[None]:
+    """Keep the collector from what is imported inside, and from everything that is there.
+
+    It would go through half a million objects while they come, in the midst of a step and at the
+    exit: a fifth of the time that a short run takes.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _check_deepspeed(config: dict[str, Any]) -> None:
