@@ -1,28 +1,31 @@
 """Run the project's tests in tiers on a machine that may have nothing yet.
 
 ``python tests/run.py gates fast cluster e2e`` compiles the cluster's programs in the background
-while gates and fast tests run, and builds the images while the cluster tier runs; each tier is a
-pytest run of its own, and a failed tier ends the run with its exit code. The last lines are
-pytest's own summary of the last tier.
+while gates and fast tests run, and builds the images while the cluster tier runs; that goes on
+beside the e2e tier, since much of its time is waiting. Each tier is a pytest run of its own; a
+failed one is the exit code. The last lines are pytest's own summary.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from fairlead_cluster import imagetable, pins, progress
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+UNBUFFERED = os.environ | {"PYTHONUNBUFFERED": "1"}
 PYTEST = [sys.executable, "-m", "pytest", "--durations=10", "--durations-min=2"]
 
 
 class Background:
-    """A command that runs beside the tests; its output is shown when it fails."""
+    """A command that runs beside others; what it says goes to a file."""
 
     def __init__(self, title: str, *command: str) -> None:
         self.title = title
@@ -30,22 +33,21 @@ class Background:
         self.began = time.monotonic()
         print(f"== {title}: begun in the background, log in {self.log.name}", flush=True)
         self.process = subprocess.Popen(
-            ["nice", "-n", "5", *command], cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT
+            command, cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT, env=UNBUFFERED
         )
 
+    def said(self) -> list[str]:
+        """Lines that it has printed so far."""
+        return Path(self.log.name).read_text().splitlines()
+
     def wait(self) -> int:
-        """Wait for its end; returns its exit code and shows the log's end when that isn't 0."""
-        while self.process.poll() is None:
+        """Wait for its end, telling its last line each minute; returns its exit code."""
+        while True:
             try:
-                self.process.wait(timeout=60)
+                return self.process.wait(timeout=60)
             except subprocess.TimeoutExpired:
-                lines = Path(self.log.name).read_text().splitlines() or ["(no output yet)"]
-                print(f"   {self.title}: {time.monotonic() - self.began:.0f} s: {lines[-1]}")
-                sys.stdout.flush()
-        if self.process.returncode:
-            print("\n".join(Path(self.log.name).read_text().splitlines()[-60:]))
-            print(f"== {self.title}: failed with exit code {self.process.returncode}")
-        return self.process.returncode
+                last = (self.said() or ["(no output yet)"])[-1]
+                print(f"   {self.title}: {time.monotonic() - self.began:.0f} s: {last}", flush=True)
 
 
 def usually(seconds: float) -> str:
@@ -69,82 +71,112 @@ def gates() -> int:
     return max(codes)
 
 
-def fast() -> int:
-    """Tests that need Python only."""
-    return run(*PYTEST, "-m", "not cluster and not e2e")
-
-
-def cluster() -> int:
-    """Tests against a real API server, and of the embedded cluster itself."""
-    return run(*PYTEST, "-m", "cluster")
-
-
-def e2e() -> int:
-    """Tests against the whole cluster with images."""
-    return run(*PYTEST, "-m", "e2e")
-
-
-TIERS: dict[str, Callable[[], int]] = {
-    "gates": gates,
-    "fast": fast,
-    "cluster": cluster,
-    "e2e": e2e,
+PYTEST_RUNS = {
+    "fast": [*PYTEST, "-n", "auto", "--maxprocesses=8", "-m", "not cluster and not e2e"],
+    "cluster": [*PYTEST, "-m", "cluster"],
+    "e2e": [*PYTEST, "-m", "e2e"],
 }
-REAL = ("cluster", "e2e")
-"""Tiers that need the cluster's programs."""
+"""What needs Python only; a real API server and the embedded cluster itself; whole with images."""
+TIERS = ("gates", *PYTEST_RUNS)
 
 
 class Run:
-    """One call of this script: background jobs, and the seconds that each part took."""
+    """One call of this script: what runs in the background, and the seconds that parts took."""
 
-    def __init__(self, tiers: list[str]) -> None:
-        self.tiers = tiers
+    def __init__(self) -> None:
         self.jobs: list[Background] = []
         self.seconds: dict[str, float] = {}
 
-    def background(self, title: str, *arguments: str) -> None:
-        """Begin a fairlead-cluster command that a later tier waits for."""
-        self.jobs.append(Background(title, sys.executable, "-m", "fairlead_cluster", *arguments))
+    def fairlead_cluster(self, title: str, verb: str, *more: str) -> Background:
+        """Begin a command of the cluster tool that a later tier waits for."""
+        # The tests beside it come first: nobody waits for it yet.
+        command = ("nice", "-n", "5", sys.executable, "-m", "fairlead_cluster", verb, *more)
+        return self.begin(title, *command)
 
-    def timed(self, title: str, action: Callable[[], int]) -> None:
+    def begin(self, title: str, *command: str) -> Background:
+        """Begin a command in the background."""
+        self.jobs.append(Background(title, *command))
+        return self.jobs[-1]
+
+    def front(self, title: str, action: Callable[[], int]) -> None:
         """Do one part; its failure ends the run."""
         began = time.monotonic()
         print(f"== {title}", flush=True)
         code = action()
         self.seconds[title] = time.monotonic() - began
         if code:
-            for job in self.jobs:
-                job.process.terminate()
-            print(f"== {title} failed with exit code {code}; its report is above")
-            sys.exit(code)
+            self.fail(title, code)
 
-    def tier(self, name: str) -> None:
-        """Do one tier, after what it needs is there."""
-        if name in REAL:
-            while self.jobs:
-                job = self.jobs[0]
-                self.timed(f"waiting for {job.title}", job.wait)
-                self.jobs.remove(job)
-        if name == "cluster" and "e2e" in self.tiers:
-            self.background(
-                f"building the images ({usually(imagetable.USUAL_SECONDS)})", "images", "build"
-            )
-        if name == self.tiers[-1]:
-            for title, spent in self.seconds.items():
-                print(f"   {spent:7.1f} s  {title}")
-        self.timed(name, TIERS[name])
+    def wait(self, job: Background) -> None:
+        """Wait for what a later tier needs; its failure shows the log's end and ends the run."""
+        code = job.wait()
+        self.seconds[job.title] = time.monotonic() - job.began
+        if code:
+            print("\n".join(job.said()[-60:]))
+            self.fail(job.title, code)
+
+    def fail(self, title: str, code: int) -> NoReturn:
+        """End the run and what still runs in the background."""
+        for job in self.jobs:
+            job.process.terminate()
+        for job in self.jobs:
+            job.process.wait()
+        print(f"== {title} failed with exit code {code}; its report is above")
+        sys.exit(code)
+
+    def side_by_side(self, *jobs: Background) -> None:
+        """Wait for tiers that run at once and show what they said, a failed one's last."""
+        ended = []
+        for job in jobs:
+            code = job.wait()
+            self.seconds[job.title] = time.monotonic() - job.began
+            print(f"== {job.title}: ended with exit code {code}, its report follows", flush=True)
+            ended.append((code, job))
+        self.tell_seconds()
+        ended.sort(key=lambda end: end[0] != 0)
+        for _, job in ended:
+            print(f"== {job.title}", *job.said(), sep="\n", flush=True)
+        code, job = ended[-1]
+        if code:
+            self.fail(job.title, code)
+
+    def tell_seconds(self) -> None:
+        """Print how long each part took."""
+        for title, spent in self.seconds.items():
+            print(f"   {spent:7.1f} s  {title}", flush=True)
+
+
+def build_images(run_: Run) -> None:
+    """Build what is missing of the images, and wait."""
+    title = f"building the images ({usually(imagetable.USUAL_SECONDS)})"
+    run_.wait(run_.fairlead_cluster(title, "images", "build"))
 
 
 def main() -> int:
-    """Run the named tiers in order; the first failure is the exit code."""
+    """Run the named tiers; the first failure is the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("tiers", nargs="+", choices=TIERS, help="tiers to run, in this order")
-    run_ = Run(parser.parse_args().tiers)
-    if set(REAL) & set(run_.tiers):
+    parser.add_argument("tiers", nargs="+", choices=TIERS, help="tiers to run")
+    tiers = parser.parse_args().tiers
+    run_ = Run()
+    compiled = None
+    if {"cluster", "e2e"} & set(tiers):
         title = f"compiling the cluster's programs ({usually(pins.USUAL_SECONDS)})"
-        run_.background(title, "build")
-    for tier in run_.tiers:
-        run_.tier(tier)
+        compiled = run_.fairlead_cluster(title, "build")
+    if "gates" in tiers:
+        run_.front("gates", gates)
+    if "fast" in tiers:
+        run_.front("fast", lambda: run(*PYTEST_RUNS["fast"]))
+    if compiled is not None:
+        run_.wait(compiled)
+    if {"cluster", "e2e"} <= set(tiers):
+        begun = run_.begin("cluster", *PYTEST_RUNS["cluster"])
+        build_images(run_)
+        run_.side_by_side(begun, run_.begin("e2e", *PYTEST_RUNS["e2e"]))
+    elif "cluster" in tiers:
+        run_.front("cluster", lambda: run(*PYTEST_RUNS["cluster"]))
+    elif "e2e" in tiers:
+        build_images(run_)
+        run_.front("e2e", lambda: run(*PYTEST_RUNS["e2e"]))
     return 0
 
 
