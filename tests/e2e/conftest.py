@@ -141,6 +141,12 @@ class Kube:
         assert found is not None
         return found
 
+    def volume(self, claim: str) -> Path:
+        """Where a claim's files lie on this machine."""
+        name = self.get("pvc", claim)["spec"]["volumeName"]
+        spec = self.get("pv", name)["spec"]
+        return Path((spec.get("hostPath") or spec["local"])["path"])
+
     def condition(self, manifest: Manifest, type_: str) -> Condition | None:
         """A condition of a custom resource's status."""
         listed = manifest.get("status", {}).get("conditions", [])
@@ -191,10 +197,10 @@ def kube(installed: Installed) -> Iterator[Kube]:
     fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
 
 
-@pytest.fixture(scope="module")
-def module_kube(installed: Installed) -> Iterator[Kube]:
-    """As kube, shared by the tests of one module."""
-    fresh = _new_namespace(installed, f"e2e-{os.getpid()}-{next(_numbers)}")
+@pytest.fixture(scope="session")
+def shared_kube(installed: Installed) -> Iterator[Kube]:
+    """As kube, shared by all tests: one base serves them all."""
+    fresh = _new_namespace(installed, f"e2e-{os.getpid()}")
     yield fresh
     fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
 
@@ -236,15 +242,15 @@ def _restricted_pod(image: str, command: list[str], mounts: dict[str, Manifest])
     }
 
 
-@pytest.fixture(scope="module")
-def base(module_kube: Kube, installed: Installed) -> str:
+@pytest.fixture(scope="session")
+def base(shared_kube: Kube, installed: Installed) -> str:
     """A random model in the claim, made by a Job in the trainer's image, with data/ beside it."""
     pod = _restricted_pod(
         installed.images["trainer"],
         ["python", "-c", MAKE_BASE, "/storage/base"],
         {"/storage": {"persistentVolumeClaim": {"claimName": "storage"}}},
     )
-    module_kube.apply(
+    shared_kube.apply(
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -252,7 +258,7 @@ def base(module_kube: Kube, installed: Installed) -> str:
             "spec": {"backoffLimit": 0, "template": {"spec": pod}},
         }
     )
-    module_kube.wait_for("job", "make-base", "Complete")
+    shared_kube.wait_for("job", "make-base", "Complete")
     return "pvc://storage/base"
 
 

@@ -38,23 +38,23 @@ def job(name, **spec):
         pytest.param("\n\n", ["rows", "no rows"], id="no rows"),
     ],
 )
-def test_dataset_error_names_the_dataset_and_the_line(module_kube, base, rows, words, request):
+def test_dataset_error_names_the_dataset_and_the_line(shared_kube, base, rows, words, request):
     name = "data-" + request.node.callspec.id.replace(" ", "-")
     datasets = [{"name": "rows", "inline": rows}]
-    module_kube.apply(job(name, model={"uri": base}, datasets=datasets))
-    failed = module_kube.wait_for("finetunejob", name, "Failed", 180)
+    shared_kube.apply(job(name, model={"uri": base}, datasets=datasets))
+    failed = shared_kube.wait_for("finetunejob", name, "Failed", 180)
     assert failed.reason == "DatasetError"
     assert [word for word in words if word not in failed.message] == []
-    events = module_kube.get("finetunejob", name)["status"]
+    events = shared_kube.get("finetunejob", name)["status"]
     assert events["phase"] == "Failed"
 
 
-def test_missing_model_path_is_named_before_workers_are_asked_for(module_kube):
-    module_kube.apply(job("no-model"))
-    failed = module_kube.wait_for("finetunejob", "no-model", "Failed", 300)
+def test_missing_model_path_is_named_before_workers_are_asked_for(shared_kube):
+    shared_kube.apply(job("no-model"))
+    failed = shared_kube.wait_for("finetunejob", "no-model", "Failed", 300)
     assert failed.reason == "ModelError"
     assert "pvc://storage/nowhere/base" in failed.message
-    assert module_kube.find("job", "no-model-train-a1") is None
+    assert shared_kube.find("job", "no-model-train-a1") is None
 
 
 def test_job_waits_for_a_claim_that_does_not_exist_and_goes_on_when_it_does(kube):
@@ -74,10 +74,10 @@ def test_job_waits_for_a_claim_that_does_not_exist_and_goes_on_when_it_does(kube
     kube.wait_for("finetunejob", "no-claim", "Admitted", 120)
 
 
-def test_out_of_memory_is_named(module_kube, base):
+def test_out_of_memory_is_named(shared_kube, base):
     little = {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}
-    module_kube.apply(job("little-memory", model={"uri": base}, resourcesPerNode=little))
-    failed = module_kube.wait_for("finetunejob", "little-memory", "Failed", 300)
+    shared_kube.apply(job("little-memory", model={"uri": base}, resourcesPerNode=little))
+    failed = shared_kube.wait_for("finetunejob", "little-memory", "Failed", 300)
     assert failed.reason == "OutOfMemory"
 
 
@@ -90,7 +90,7 @@ def test_out_of_memory_is_named(module_kube, base):
         pytest.param({"tuning": {"type": "Full", "r": 4}}, "spec.tuning", id="rank without LoRA"),
     ],
 )
-def test_invalid_manifest_is_refused_at_apply_with_the_field_named(module_kube, spec, field):
+def test_invalid_manifest_is_refused_at_apply_with_the_field_named(shared_kube, spec, field):
     with pytest.raises(AssertionError) as refused:
-        module_kube.apply(job("invalid", **spec))
+        shared_kube.apply(job("invalid", **spec))
     assert field in str(refused.value)

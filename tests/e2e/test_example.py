@@ -4,6 +4,7 @@ import dataclasses
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -26,26 +27,34 @@ def where(installed):
 
 
 @pytest.fixture(scope="module")
-def kube(installed, where):
-    """kubectl in the demo's namespace, which is gone before and after."""
-    where.run("delete", "namespace", example.NAMESPACE, "--ignore-not-found", what="begin anew")
-    yield installed.kube(example.NAMESPACE)
-    where.run("delete", "namespace", example.NAMESPACE, "--wait=false", what="clean up")
+def kube(installed):
+    """kubectl in the demo's namespace; of what the demo made only the base stays, as for users."""
+    yield (demo := installed.kube(example.NAMESPACE))
+    demo.run("delete", "modelservice,finetunejob", "--all")
+    shutil.rmtree(demo.volume(example.CLAIM) / "finetunejobs")
 
 
 class Onlooker(threading.Thread):
-    """Somebody who looks at the job's progress every second."""
+    """Somebody who watches the job's progress."""
 
     def __init__(self, kube):
         super().__init__(daemon=True)
-        self.kube, self.seen, self.over = kube, [], threading.Event()
+        self.seen = []
+        path = '-o=jsonpath={.status.progress}{"\\n"}'
+        words = [*kube.command, "get", "finetunejobs", "--watch", path]
+        self.kubectl = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
     def run(self):
-        while not self.over.wait(1):
-            found = self.kube.find("finetunejob", example.FINE_TUNE_JOB)
-            progress = ((found or {}).get("status") or {}).get("progress")
+        for line in self.kubectl.stdout:
+            progress = json.loads(line.strip() or "null")
             if progress and progress not in self.seen:
                 self.seen.append(progress)
+
+    def leave(self):
+        self.kubectl.terminate()
+        self.kubectl.wait()
+        self.join()
+        self.kubectl.stdout.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +79,7 @@ def told(installed, kube):
     try:
         done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     finally:
-        onlooker.over.set()
-        onlooker.join()
+        onlooker.leave()
     assert done.returncode == 0, done.stdout
     return Told(done.stdout, onlooker.seen)
 

@@ -78,16 +78,16 @@ def without_bytecode(entry):
 
 
 @pytest.fixture(scope="module")
-def started(module_kube, installed, archive, restricted_pod):
+def started(shared_kube, installed, archive, restricted_pod):
     """Both pods, at once: while one waits for something the other has the cores."""
-    module_kube.run("create", "configmap", "tests", f"--from-file={archive}")
+    shared_kube.run("create", "configmap", "tests", f"--from-file={archive}")
     for image in MARKS:
         spec = restricted_pod(
             installed.images[image],
             ["python", "-c", INSIDE, *modules(image)],
             {"/delivered": {"configMap": {"name": "tests"}}},
         )
-        module_kube.apply(
+        shared_kube.apply(
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": image}, "spec": spec}
         )
 
@@ -97,11 +97,11 @@ def has_ended(pod):
 
 
 @pytest.mark.parametrize("image", MARKS)
-def test_every_test_that_needs_the_image_passes_in_it(image, started, module_kube):
+def test_every_test_that_needs_the_image_passes_in_it(image, started, shared_kube):
     try:
-        module_kube.wait("pod", image, has_ended, BOUND_SECONDS, "end of the tests")
+        shared_kube.wait("pod", image, has_ended, BOUND_SECONDS, "end of the tests")
     finally:  # pytest shows it where this test fails
-        said, _, report = module_kube.run("logs", image, check=False).partition(REPORT_BEGINS)
+        said, _, report = shared_kube.run("logs", image, check=False).partition(REPORT_BEGINS)
         print(said)
     assert report, "pytest did not get to its end inside the image; what it said is below"
     cases = list(ElementTree.fromstring(report.strip()).iter("testcase"))

@@ -170,38 +170,38 @@ def wait_until_says(kube, name, type_, reason, timeout=120):
 
 
 @pytest.fixture(scope="module")
-def teach(module_kube, base):
+def teach(shared_kube, base):
     """A FineTuneJob on its way, seen unfinished by a service; its name."""
-    module_kube.apply(service("of-teach", {"fineTuneJobRef": {"name": "teach"}}))
-    message = wait_until_says(module_kube, "of-teach", "ModelLoaded", "FineTuneJobNotFound")
+    shared_kube.apply(service("of-teach", {"fineTuneJobRef": {"name": "teach"}}))
+    message = wait_until_says(shared_kube, "of-teach", "ModelLoaded", "FineTuneJobNotFound")
     assert "no FineTuneJob teach" in message
-    module_kube.apply(job("teach", base))
-    wait_until_says(module_kube, "of-teach", "ModelLoaded", "FineTuneJobNotComplete")
-    assert module_kube.list("deployment", "fairlead.dev/modelservice=of-teach") == []
-    module_kube.run("delete", "modelservice", "of-teach")
+    shared_kube.apply(job("teach", base))
+    wait_until_says(shared_kube, "of-teach", "ModelLoaded", "FineTuneJobNotComplete")
+    assert shared_kube.list("deployment", "fairlead.dev/modelservice=of-teach") == []
+    shared_kube.run("delete", "modelservice", "of-teach")
     return "teach"
 
 
 @pytest.fixture(scope="module")
-def served(module_kube, base):
+def served(shared_kube, base):
     """Service "amounts" of the base, answering."""
-    module_kube.apply(service("amounts", {"uri": base}))
-    module_kube.wait_for("modelservice", "amounts", "Ready", SERVE_SECONDS)
-    return module_kube.get("modelservice", "amounts")
+    shared_kube.apply(service("amounts", {"uri": base}))
+    shared_kube.wait_for("modelservice", "amounts", "Ready", SERVE_SECONDS)
+    return shared_kube.get("modelservice", "amounts")
 
 
 @pytest.fixture(scope="module")
-def pickled(module_kube, base):
+def pickled(shared_kube, base):
     """A copy of the base with a pickle file beside it; its uri."""
     code = (
         "import pathlib, pickle, shutil;"
         "shutil.copytree('/storage/base', '/storage/pickled', dirs_exist_ok=True);"
         "pathlib.Path('/storage/pickled/pytorch_model.bin').write_bytes(pickle.dumps({}))"
     )
-    pod = module_kube.get("job", "make-base")["spec"]["template"]["spec"]
+    pod = shared_kube.get("job", "make-base")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     container["command"] = ["python", "-c", code]
-    module_kube.apply(
+    shared_kube.apply(
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -209,27 +209,27 @@ def pickled(module_kube, base):
             "spec": {"backoffLimit": 0, "template": {"spec": pod}},
         }
     )
-    module_kube.wait_for("job", "make-pickled", "Complete")
+    shared_kube.wait_for("job", "make-pickled", "Complete")
     return base.replace("/base", "/pickled")
 
 
-def test_model_folder_with_a_pickle_file_is_refused_where_kubectl_looks(module_kube, pickled):
-    module_kube.apply(service("pickled", {"uri": pickled}))
-    message = wait_until_says(module_kube, "pickled", "Ready", "ArtifactRefused", 300)
+def test_model_folder_with_a_pickle_file_is_refused_where_kubectl_looks(shared_kube, pickled):
+    shared_kube.apply(service("pickled", {"uri": pickled}))
+    message = wait_until_says(shared_kube, "pickled", "Ready", "ArtifactRefused", 300)
     assert "pytorch_model.bin" in message
-    table = module_kube.run("get", "modelservice", "pickled", "-o", "wide")
+    table = shared_kube.run("get", "modelservice", "pickled", "-o", "wide")
     assert "ArtifactRefused" in table
-    module_kube.run("delete", "modelservice", "pickled")
+    shared_kube.run("delete", "modelservice", "pickled")
 
 
-def test_failed_job_is_named_by_the_service(module_kube, base):
-    module_kube.apply(
+def test_failed_job_is_named_by_the_service(shared_kube, base):
+    shared_kube.apply(
         job("broken", base, datasets=[{"name": "amounts", "inline": "{no json"}]),
         service("of-broken", {"fineTuneJobRef": {"name": "broken"}}),
     )
-    message = wait_until_says(module_kube, "of-broken", "ModelLoaded", "FineTuneJobFailed", 300)
+    message = wait_until_says(shared_kube, "of-broken", "ModelLoaded", "FineTuneJobFailed", 300)
     assert "amounts" in message
-    module_kube.run("delete", "modelservice", "of-broken")
+    shared_kube.run("delete", "modelservice", "of-broken")
 
 
 def test_service_answers_through_the_gateway(served, gateway_address):
@@ -272,32 +272,32 @@ def test_gate_stands_behind_the_gateway(served, gateway_address, method, path, m
 
 
 def test_rollout_to_a_jobs_model_loses_no_request(
-    served, module_kube, gateway_address, pickled, teach
+    served, shared_kube, gateway_address, pickled, teach
 ):
-    first = module_kube.get("modelservice", "amounts")["status"]["stable"]
+    first = shared_kube.get("modelservice", "amounts")["status"]["stable"]
     with Asking(gateway_address, served["status"]["url"], "amounts") as asking:
         # A model that can't be served: stable goes on, and says so.
-        module_kube.apply(service("amounts", {"uri": pickled}))
-        wait_until_says(module_kube, "amounts", "Progressing", "ArtifactRefused", 300)
-        assert says(module_kube, "amounts", "Available").status == "True"
+        shared_kube.apply(service("amounts", {"uri": pickled}))
+        wait_until_says(shared_kube, "amounts", "Progressing", "ArtifactRefused", 300)
+        assert says(shared_kube, "amounts", "Available").status == "True"
         # One that can, as soon as its job is done.
-        module_kube.apply(service("amounts", {"fineTuneJobRef": {"name": teach}}))
-        module_kube.wait(
+        shared_kube.apply(service("amounts", {"fineTuneJobRef": {"name": teach}}))
+        shared_kube.wait(
             "modelservice",
             "amounts",
             lambda found: found["status"]["stable"] != first,
             SERVE_SECONDS,
             "switch",
         )
-        wait_until_gone(module_kube, f"fairlead.dev/revision={first}")
+        wait_until_gone(shared_kube, f"fairlead.dev/revision={first}")
         at_switch = asking.answered
         while asking.answered < at_switch + 20 and not asking.failures:
             time.sleep(0.2)
     assert asking.failures == []
     assert asking.answered > 100
     assert asking.streamed > 10
-    stable = module_kube.get("modelservice", "amounts")["status"]["stable"]
-    left = module_kube.list("deployment", "fairlead.dev/modelservice=amounts")
+    stable = shared_kube.get("modelservice", "amounts")["status"]["stable"]
+    left = shared_kube.list("deployment", "fairlead.dev/modelservice=amounts")
     assert [each["metadata"]["name"] for each in left] == [f"amounts-{stable}"]
 
 
@@ -309,20 +309,20 @@ def wait_until_gone(kube, selector, timeout=180):
         time.sleep(1)
 
 
-def test_deleted_job_changes_nothing(served, module_kube, teach):
-    before = module_kube.get("modelservice", "amounts")["status"]
+def test_deleted_job_changes_nothing(served, shared_kube, teach):
+    before = shared_kube.get("modelservice", "amounts")["status"]
     assert before["model"]["fineTuneJob"] == teach
-    module_kube.run("delete", "finetunejob", teach)
-    module_kube.apply(service("amounts", {"fineTuneJobRef": {"name": teach}}, gatewayRefs=[]))
-    wait_until_says(module_kube, "amounts", "RouteReady", "NoGateway")
-    after = module_kube.get("modelservice", "amounts")["status"]
+    shared_kube.run("delete", "finetunejob", teach)
+    shared_kube.apply(service("amounts", {"fineTuneJobRef": {"name": teach}}, gatewayRefs=[]))
+    wait_until_says(shared_kube, "amounts", "RouteReady", "NoGateway")
+    after = shared_kube.get("modelservice", "amounts")["status"]
     assert (after["stable"], after["model"]) == (before["stable"], before["model"])
-    assert says(module_kube, "amounts", "Ready").status == "True"
-    assert module_kube.find("httproute", "amounts") is None
+    assert says(shared_kube, "amounts", "Ready").status == "True"
+    assert shared_kube.find("httproute", "amounts") is None
 
 
-def test_scale_subresource_scales_the_pods(served, module_kube):
-    module_kube.run("scale", "modelservice", "amounts", "--replicas=0")
-    module_kube.wait_for("modelservice", "amounts", "Ready", 120, status="False")
-    assert says(module_kube, "amounts", "Ready").reason == "ScaledToZero"
-    module_kube.wait("modelservice", "amounts", lambda m: m["status"].get("replicas", 0) == 0, 120)
+def test_scale_subresource_scales_the_pods(served, shared_kube):
+    shared_kube.run("scale", "modelservice", "amounts", "--replicas=0")
+    shared_kube.wait_for("modelservice", "amounts", "Ready", 120, status="False")
+    assert says(shared_kube, "amounts", "Ready").reason == "ScaledToZero"
+    shared_kube.wait("modelservice", "amounts", lambda m: m["status"].get("replicas", 0) == 0, 120)

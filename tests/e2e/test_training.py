@@ -38,26 +38,23 @@ def job(name, base, **spec):
 
 
 @pytest.fixture
-def folder(module_kube):
+def folder(shared_kube):
     """Where a FineTuneJob's folder lies on this machine."""
 
     def find(name: str) -> Path:
-        claim = module_kube.get("pvc", "storage")
-        volume = module_kube.get("pv", claim["spec"]["volumeName"])["spec"]
-        root = Path((volume.get("hostPath") or volume["local"])["path"])
-        uid = module_kube.get("finetunejob", name)["metadata"]["uid"]
-        return root / "finetunejobs" / name / uid
+        uid = shared_kube.get("finetunejob", name)["metadata"]["uid"]
+        return shared_kube.volume("storage") / "finetunejobs" / name / uid
 
     return find
 
 
-def test_killed_worker_resumes_from_the_last_checkpoint(module_kube, base, folder):
+def test_killed_worker_resumes_from_the_last_checkpoint(shared_kube, base, folder):
     name = "killed"
-    steps = {"maxSteps": 400, "learningRate": 0.001}
-    module_kube.apply(
+    steps = {"maxSteps": 200, "learningRate": 0.001}
+    shared_kube.apply(
         job(name, base, numNodes=2, hyperparameters=steps, checkpoint={"saveSteps": 20})
     )
-    module_kube.wait(
+    shared_kube.wait(
         "finetunejob",
         name,
         lambda _: (folder(name) / "checkpoints/latest").exists(),
@@ -65,28 +62,28 @@ def test_killed_worker_resumes_from_the_last_checkpoint(module_kube, base, folde
         "first checkpoint",
     )
     one = f"fairlead.dev/finetunejob={name},batch.kubernetes.io/job-completion-index=1"
-    module_kube.run("delete", "pod", "-l", one, "--force")
-    module_kube.wait_for("finetunejob", name, "Complete", 600)
-    status = module_kube.get("finetunejob", name)["status"]
+    shared_kube.run("delete", "pod", "-l", one, "--force")
+    shared_kube.wait_for("finetunejob", name, "Complete", 600)
+    status = shared_kube.get("finetunejob", name)["status"]
     train = next(stage for stage in status["stages"] if stage["name"] == "Train")
     assert train["attempt"] == 2
     assert (train["failures"], train["disruptions"]) == (0, 1)
     result = json.loads((folder(name) / "results/train.json").read_text())
-    assert result["training"]["step"] == 400
+    assert result["training"]["step"] == 200
     assert result["training"]["resumedFrom"]
     assert status["checkpoint"]["resumedFrom"] == result["training"]["resumedFrom"]
 
 
 def test_lora_on_a_config_map_and_a_parquet_file_is_merged_into_a_whole_model(
-    module_kube, base, folder
+    shared_kube, base, folder
 ):
     name = "lora"
-    module_kube.run("create", "configmap", "rows", f"--from-literal=rows.jsonl={ROWS}")
+    shared_kube.run("create", "configmap", "rows", f"--from-literal=rows.jsonl={ROWS}")
     sources = [
         {"name": "amounts", "configMapRef": {"name": "rows"}},
         {"name": "volumes", "uri": "pvc://storage/data/volumes.parquet"},
     ]
-    module_kube.apply(
+    shared_kube.apply(
         job(
             name,
             base,
@@ -96,7 +93,7 @@ def test_lora_on_a_config_map_and_a_parquet_file_is_merged_into_a_whole_model(
             numProcPerNode=2,
         )
     )
-    module_kube.wait_for("finetunejob", name, "Complete", 600)
+    shared_kube.wait_for("finetunejob", name, "Complete", 600)
     training = json.loads((folder(name) / "results/train.json").read_text())["training"]
     assert (training["worldSize"], training["numNodes"]) == (4, 2)
     prepared = json.loads((folder(name) / "results/prepare.json").read_text())["prepared"]
@@ -105,42 +102,42 @@ def test_lora_on_a_config_map_and_a_parquet_file_is_merged_into_a_whole_model(
     assert (artifact / "config.json").exists()
     assert not (artifact / "adapter_config.json").exists()
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in artifact.glob("*.safetensors"))
-    assert module_kube.get("finetunejob", name)["status"]["artifact"]["kind"] == "Model"
+    assert shared_kube.get("finetunejob", name)["status"]["artifact"]["kind"] == "Model"
 
 
-def test_broken_file_on_a_claim_is_named_with_its_line(module_kube, base):
+def test_broken_file_on_a_claim_is_named_with_its_line(shared_kube, base):
     name = "broken-file"
     sources = [{"name": "volumes", "uri": "pvc://storage/data/broken.jsonl"}]
-    module_kube.apply(job(name, base, datasets=sources))
-    failed = module_kube.wait_for("finetunejob", name, "Failed", 180)
+    shared_kube.apply(job(name, base, datasets=sources))
+    failed = shared_kube.wait_for("finetunejob", name, "Failed", 180)
     assert failed.reason == "DatasetError"
     words = ["volumes", "broken.jsonl", "line 2"]
     assert [word for word in words if word not in failed.message] == []
 
 
-def test_training_that_fails_says_why_on_the_resource(module_kube, base):
+def test_training_that_fails_says_why_on_the_resource(shared_kube, base):
     name = "no-such-layer"
     tuning = {"type": "LoRA", "targetModules": ["no_such_layer"]}
-    module_kube.apply(job(name, base, tuning=tuning, maxRestarts=0))
-    failed = module_kube.wait_for("finetunejob", name, "Failed", 300)
+    shared_kube.apply(job(name, base, tuning=tuning, maxRestarts=0))
+    failed = shared_kube.wait_for("finetunejob", name, "Failed", 300)
     assert failed.reason == "UserError"
     assert "no_such_layer" in failed.message
-    shown = module_kube.run("describe", "finetunejob", name)
+    shown = shared_kube.run("describe", "finetunejob", name)
     assert "no_such_layer" in shown
 
 
-def test_suspended_job_frees_its_pods_and_goes_on_where_it_was(module_kube, base, folder):
+def test_suspended_job_frees_its_pods_and_goes_on_where_it_was(shared_kube, base, folder):
     name = "suspended"
-    steps = {"maxSteps": 300, "learningRate": 0.001}
-    module_kube.apply(job(name, base, hyperparameters=steps, checkpoint={"saveSteps": 20}))
-    module_kube.wait(
+    steps = {"maxSteps": 160, "learningRate": 0.001}
+    shared_kube.apply(job(name, base, hyperparameters=steps, checkpoint={"saveSteps": 20}))
+    shared_kube.wait(
         "finetunejob",
         name,
         lambda _: (folder(name) / "checkpoints/latest").exists(),
         300,
         "first checkpoint",
     )
-    module_kube.run(
+    shared_kube.run(
         "patch",
         "finetunejob",
         name,
@@ -148,31 +145,31 @@ def test_suspended_job_frees_its_pods_and_goes_on_where_it_was(module_kube, base
         "-p",
         yaml.safe_dump({"spec": {"suspend": True}}),
     )
-    module_kube.wait_for("finetunejob", name, "Suspended")
+    shared_kube.wait_for("finetunejob", name, "Suspended")
     selector = f"fairlead.dev/finetunejob={name},fairlead.dev/stage=train"
-    module_kube.wait("finetunejob", name, lambda _: not module_kube.list("pods", selector))
-    module_kube.run(
+    shared_kube.wait("finetunejob", name, lambda _: not shared_kube.list("pods", selector))
+    shared_kube.run(
         "patch", "finetunejob", name, "--type=merge", "-p", '{"spec":{"suspend":false}}'
     )
-    module_kube.wait_for("finetunejob", name, "Complete", 600)
-    status = module_kube.get("finetunejob", name)["status"]
+    shared_kube.wait_for("finetunejob", name, "Complete", 600)
+    status = shared_kube.get("finetunejob", name)["status"]
     assert status["checkpoint"]["resumedFrom"]
-    assert module_kube.condition({"status": status}, "Suspended").status == "False"
+    assert shared_kube.condition({"status": status}, "Suspended").status == "False"
 
 
-def test_deleting_a_job_in_training_takes_everything_but_its_storage(module_kube, base, folder):
+def test_deleting_a_job_in_training_takes_everything_but_its_storage(shared_kube, base, folder):
     name = "deleted"
     steps = {"maxSteps": 100000, "learningRate": 0.001}
-    module_kube.apply(job(name, base, hyperparameters=steps))
-    module_kube.wait_for("finetunejob", name, "WorkersReady")
+    shared_kube.apply(job(name, base, hyperparameters=steps))
+    shared_kube.wait_for("finetunejob", name, "WorkersReady")
     kept = folder(name)
-    module_kube.run("delete", "finetunejob", name, "--wait=true")
+    shared_kube.run("delete", "finetunejob", name, "--wait=true")
     selector = f"fairlead.dev/finetunejob={name}"
     for kind in ("jobs", "pods", "configmaps", "services"):
-        module_kube.wait(
+        shared_kube.wait(
             "pvc",
             "storage",
-            lambda _, kind=kind: not module_kube.list(kind, selector),
+            lambda _, kind=kind: not shared_kube.list(kind, selector),
             180,
             f"end of the {kind}",
         )

@@ -162,15 +162,24 @@ def configured(checkpoint):
     return torch.load(file, weights_only=False)["ds_config"]
 
 
-def last_log(checkpoint):
-    """What the trainer had logged last when it wrote a checkpoint."""
+def num_tokens(checkpoint):
+    """How many tokens all ranks had seen when the trainer logged last before a checkpoint."""
     state = json.loads((checkpoint / "trainer_state.json").read_text())
-    return state["log_history"][-1]
+    return state["log_history"][-1]["num_tokens"]
+
+
+def same_rows(row):
+    """A dataset whose rows are all alike, so that what is seen of them can be counted."""
+    return {"name": "same", "inline": "\n".join([json.dumps(row)] * 10)}
 
 
 def test_two_ranks_train_and_export_a_model_and_tell_a_lost_result_again(job):
     raw = {"zero_optimization": {"reduce_bucket_size": 12345}}
-    job.configure(deepspeed={"zeroStage": 1, "config": raw})
+    job.configure(
+        datasets=[same_rows({"text": "two kilos: 2000 g"})],
+        prepare={"maxLength": 64, "packing": False},
+        deepspeed={"zeroStage": 1, "config": raw},
+    )
     code, end = job.run("train")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     assert end.training is not None
@@ -179,6 +188,9 @@ def test_two_ranks_train_and_export_a_model_and_tell_a_lost_result_again(job):
     assert job.checkpoints() == ["step-00000004-a1", "step-00000006-a1"]
     zero = configured(job.folder / end.training.checkpoint)["zero_optimization"]
     assert (zero["stage"], zero["reduce_bucket_size"]) == (1, 12345)
+    num_rows = 5 * 2 * HYPER["perDeviceTrainBatchSize"]  # at step 5 is the last line of the log
+    of_a_row = len("two kilos: 2000 g") + 1
+    assert num_tokens(job.folder / end.training.checkpoint) == num_rows * of_a_row
     code, end = job.run("export")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     content = (job.folder / "artifact" / ARTIFACT_FILE).read_bytes()
@@ -203,26 +215,12 @@ def shapes(folder):
         return {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
 
 
-def test_killed_run_goes_on_from_its_newest_checkpoint(job, base):
+def test_sigterm_saves_before_it_ends_and_the_next_attempt_goes_on_from_there(job, base, tmp_path):
     # The stage whose weights are apart as well; tests/e2e kills pods of a lower one.
-    job.configure(hyperparameters=HYPER | {"maxSteps": 40}, deepspeed={"zeroStage": 3})
-    process = job.start("train")
-    job.until(process, job.checkpoints)
-    kill_pod(process)
-    *_, newest = job.checkpoints()
-    assert newest < "step-00000040"
-    code, end = job.run("train", attempt=2)
-    assert (code, end.cause) == (0, Cause.SUCCEEDED)
-    assert end.training is not None
-    assert end.training.step == 40
-    assert end.training.resumed_from == f"checkpoints/{newest}"
-    assert job.run("export")[0] == 0
-    assert shapes(job.folder / "artifact") == shapes(base)  # gathered, that is
-
-
-def test_sigterm_saves_before_it_ends(job, tmp_path):
     job.configure(
-        hyperparameters=HYPER | {"maxSteps": 100_000}, checkpoint={"saveSteps": 1_000_000}
+        hyperparameters=HYPER | {"maxSteps": 60},
+        checkpoint={"saveSteps": 1_000},
+        deepspeed={"zeroStage": 3},
     )
     process = job.start("train")
     job.until(process, (tmp_path / "tmp/fairlead-train-0/heartbeat").exists)
@@ -230,11 +228,19 @@ def test_sigterm_saves_before_it_ends(job, tmp_path):
     code, end = job.wait(process)
     assert (code, end.cause) == (EXIT_CODES[Cause.DISRUPTED], Cause.DISRUPTED)
     (saved,) = job.checkpoints()
+    assert saved < "step-00000060"
     assert f"saved as {saved}" in end.message
     assert end.training is not None
     assert end.training.checkpoint == f"checkpoints/{saved}"
     assert saved.startswith(f"step-{end.training.step:08}-")
     assert end.training.world_size == 2
+    code, end = job.run("train", attempt=2)
+    assert (code, end.cause) == (0, Cause.SUCCEEDED)
+    assert end.training is not None
+    assert end.training.step == 60
+    assert end.training.resumed_from == f"checkpoints/{saved}"
+    assert job.run("export")[0] == 0
+    assert shapes(job.folder / "artifact") == shapes(base)  # gathered, that is
 
 
 @pytest.mark.parametrize(
@@ -263,54 +269,35 @@ def test_what_is_no_finite_number_ends_the_run_by_name(job, base, weight, stage,
 
 
 CHAT = "{% for turn in messages %}{{ turn.role }}:{{ turn.content }}{{ eos_token }}{% endfor %}"
-TEXT_ROW = {"text": "two kilos: 2000 g"}
-MESSAGES_ROW = {
-    "messages": [
+
+
+def test_adapter_is_trained_on_whole_conversations_and_exported_apart(job, base):
+    (base / "chat_template.jinja").write_text(CHAT)
+    turns = [
         {"role": "user", "content": "two kilos"},
         {"role": "assistant", "content": "2000 g"},
     ]
-}
-
-
-@pytest.mark.parametrize(
-    ("merge", "stage", "kind", "row", "parts"),
-    [
-        pytest.param(
-            True, 2, "Model", TEXT_ROW, ["two kilos: 2000 g"], id="merged-trained-on-text"
-        ),
-        pytest.param(
-            False,
-            3,
-            "Adapter",
-            MESSAGES_ROW,
-            ["user:two kilos", "assistant:2000 g"],
-            id="apart-trained-on-messages",
-        ),
-    ],
-)
-def test_adapter_is_trained_on_whole_rows_and_exported(job, base, merge, stage, kind, row, parts):
-    (base / "chat_template.jinja").write_text(CHAT)
     job.configure(
         tuning={"type": "LoRA", "r": 4},
-        output={"mergeAdapter": merge},
-        datasets=[{"name": "same", "inline": "\n".join([json.dumps(row)] * 10)}],
+        output={"mergeAdapter": False},
+        datasets=[same_rows({"messages": turns})],
         prepare={"maxLength": 64, "packing": False},
         hyperparameters=HYPER | {"maxSteps": 20},
-        deepspeed={"zeroStage": stage},
+        deepspeed={"zeroStage": 3},
         numProcPerNode=1,
     )
     code, end = job.run("train")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     assert end.training is not None
     assert (end.training.step, end.training.checkpoint) == (20, "checkpoints/step-00000020-a1")
-    num_tokens = sum(len(part) + 1 for part in parts)  # its characters, and the end of each part
-    logged = last_log(job.folder / end.training.checkpoint)
-    assert logged["num_tokens"] == 20 * HYPER["perDeviceTrainBatchSize"] * num_tokens
+    num_rows = 20 * HYPER["perDeviceTrainBatchSize"]
+    of_a_row = len("user:two kilos") + 1 + len("assistant:2000 g") + 1
+    assert num_tokens(job.folder / end.training.checkpoint) == num_rows * of_a_row
     assert 0 < end.training.loss < UNTAUGHT_LOSS
     code, end = job.run("export")
     assert (code, end.cause) == (0, Cause.SUCCEEDED)
     assert end.artifact is not None
-    assert end.artifact.kind == kind
+    assert end.artifact.kind == "Adapter"
 
 
 @pytest.mark.parametrize(
