@@ -109,7 +109,7 @@ class Asking:
             self.streamed += streamed
             if failure is not None:
                 self.failures.append((time.strftime("%X"), failure))
-        self._stop.wait(0.2)  # two cores also train meanwhile
+        self._stop.wait(0.5)  # two cores also train meanwhile
 
     def _ask(self, number):
         """Every other client keeps its connection, as clients of both habits exist."""
