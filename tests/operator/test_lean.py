@@ -7,13 +7,11 @@ import pytest
 
 PROBE = """
 import sys
-from fairlead_operator import lean
-lean.prepare()
-import kopf
-from fairlead_operator import cluster
-models = [name for name in sys.modules if name.startswith("kubernetes_asyncio.client.models.")]
-apis = [name for name in sys.modules if name.startswith("kubernetes_asyncio.client.api.")]
+import fairlead_operator.__main__
+models = [name for name in sys.modules if ".client.models." in name]
+apis = [name for name in sys.modules if ".client.api." in name]
 print(len(models), len(apis))
+import kubernetes
 """
 
 

@@ -20,7 +20,8 @@ from aiohttp import web
 from fairlead_operator import lean
 
 lean.prepare()  # before kopf looks for the client and loads every model there is
-import kopf
+with lean.without_the_other_client():
+    import kopf
 
 from fairlead_api.base import Resource
 from fairlead_api.finetunejob import FineTuneJob
