@@ -6,7 +6,7 @@ import pytest
 
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.termination import Cause
-from fairlead_trainer.__main__ import RUNNERS
+from fairlead_trainer.command import RUNNERS
 from fairlead_trainer.failures import StageFailure
 
 

@@ -6,7 +6,7 @@ its result in storage, a termination message and an exit code (``ending``). torc
 on it are imported inside functions of the leaf modules only: ``train.worker`` and what it calls,
 ``export.merging``. Everything else runs, and is tested, without them.
 
-Reading order: ``__main__`` (the way of a stage), ``settings``, ``failures``, ``ending``,
+Reading order: ``command`` (the way of a stage), ``settings``, ``failures``, ``ending``,
 ``storage`` and ``checkpoint`` (how files become durable), ``basemodel`` (what training starts
 from), then ``prepare``, ``train`` (launcher first, then worker) and ``export``.
 """

@@ -10,7 +10,7 @@ import pytest
 from fairlead_api import names
 from fairlead_api.runfile import CHECKPOINTS_DIR
 from fairlead_api.termination import EXIT_CODES, Cause, read
-from fairlead_trainer import __main__ as trainer
+from fairlead_trainer import command as trainer
 from fairlead_trainer.checkpoint import CheckpointStore
 from fairlead_trainer.train import stage
 

@@ -3,13 +3,15 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from fairlead_api import names
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.termination import EXIT_CODES, MAX_MESSAGE_BYTES, Cause, Termination, read
-from fairlead_trainer import __main__ as trainer
+from fairlead_trainer import command as trainer
 from fairlead_trainer import ending, storage
 from fairlead_trainer.failures import StageFailure
 
@@ -96,6 +98,32 @@ def test_sigterm_ends_a_stage_by_name(run, write_run, monkeypatch, stage):
     code, end = run(stage.lower())
     assert (code, end.cause) == (EXIT_CODES[Cause.DISRUPTED], Cause.DISRUPTED)
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+TOLD_WHILE_IT_LOADS = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "fairlead_api.termination":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["fairlead_trainer", "prepare"]
+runpy.run_module("fairlead_trainer", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_sigterm_while_the_modules_load_ends_the_stage_by_name(
+    environment, write_run, claim, tmp_path
+):
+    write_run()
+    words = [sys.executable, "-c", TOLD_WHILE_IT_LOADS]
+    done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == EXIT_CODES[Cause.DISRUPTED], done.stderr
+    end = read((tmp_path / names.TERMINATION_LOG.lstrip("/")).read_text())
+    assert end is not None
+    assert end.cause is Cause.DISRUPTED
 
 
 def test_prepare_that_is_told_to_end_leaves_nothing_half_done(run, write_run, claim, monkeypatch):
