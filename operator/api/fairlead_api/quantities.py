@@ -1,5 +1,6 @@
 """Amounts of compute as Kubernetes writes them, and the resources of a container."""
 
+import math
 import re
 from decimal import Decimal
 from typing import Annotated, ClassVar, Final
@@ -118,3 +119,12 @@ class ResourceRequirements(SpecModel):
     def amount(self, resource: str) -> int:
         """Whole count of an extended resource such as GPUs; 0 where none is asked for."""
         return int(self.limits.get(resource, self.requests.get(resource, 0)))
+
+    @property
+    def cpus(self) -> Decimal:
+        """CPUs that the container may use; what it asks for where it has no limit, else 0."""
+        return amount(self.limits.get("cpu", self.requests.get("cpu", 0))) or Decimal(0)
+
+    def threads(self, num_processes: int = 1) -> int:
+        """Threads that each process may keep busy: its share of the CPUs, at least one."""
+        return max(1, math.floor(self.cpus) // num_processes)

@@ -91,6 +91,20 @@ def test_hardware_follows_from_the_resources(render, spec, cache, tolerates):
     assert container(template).get("resources") == spec.get("resources")
 
 
+@pytest.mark.parametrize(
+    ("resources", "threads"),
+    [
+        pytest.param({"requests": {"cpu": "250m"}}, "1", id="less-than-a-core"),
+        pytest.param({"requests": {"cpu": 2}, "limits": {"cpu": "4500m"}}, "4", id="limit"),
+        pytest.param({"requests": {"cpu": 8}}, "8", id="request"),
+        pytest.param({"requests": {"memory": "1Gi"}}, None, id="whatever-the-node-has"),
+        pytest.param(GPU["resources"] | {"requests": {"cpu": 8}}, None, id="GPU"),
+    ],
+)
+def test_engine_has_a_thread_for_each_core_that_is_its_own(render, resources, threads):
+    assert environment(render(resources=resources)).get("OMP_NUM_THREADS") == threads
+
+
 def test_running_requests_get_their_time_to_end(render):
     template = render(changes={"drain_seconds": 300})
     # The hook may take all of it, then the engine may (its shutdown timeout), within one grace.

@@ -1,6 +1,5 @@
 """Arithmetic on a container's compute resources."""
 
-import math
 from decimal import Decimal
 from typing import Final
 
@@ -13,16 +12,6 @@ _BUILT_IN: Final = "kubernetes.io/"
 def amount(quantity: str) -> Decimal:
     """What a quantity amounts to; 0 for what no container could ask for."""
     return quantities.amount(quantity) or Decimal(0)
-
-
-def threads_per_process(resources: ResourceRequirements, num_processes: int) -> int:
-    """Threads that each process may keep busy: its share of the pod's CPUs, at least one."""
-    return max(1, math.floor(cpus(resources)) // num_processes)
-
-
-def cpus(resources: ResourceRequirements) -> Decimal:
-    """CPUs that the container may use; what it asks for where it has no limit, else 0."""
-    return amount(str(resources.limits.get("cpu", resources.requests.get("cpu", 0))))
 
 
 def memory(resources: ResourceRequirements) -> str:

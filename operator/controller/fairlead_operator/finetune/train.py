@@ -40,7 +40,6 @@ def _environment(job: FineTuneJob, attempt: int) -> list[dict[str, Any]]:
     spec, num_processes = job.spec, job.spec.processes_per_node
     first = f"{names.stage_job_name(job.metadata.name, Stage.TRAIN, attempt)}-0"
     master = f"{first}.{names.workers_service_name(job.metadata.name)}"
-    threads = resources.threads_per_process(spec.resources_per_node, num_processes)
     return [
         variable("PET_NNODES", spec.num_nodes),
         variable("PET_NPROC_PER_NODE", num_processes),
@@ -48,7 +47,7 @@ def _environment(job: FineTuneJob, attempt: int) -> list[dict[str, Any]]:
         variable("PET_MASTER_ADDR", master),
         variable("PET_MASTER_PORT", names.PORT_RENDEZVOUS),
         variable("PET_RDZV_CONF", f"timeout={_RENDEZVOUS_SECONDS}"),
-        variable("OMP_NUM_THREADS", threads),
+        variable("OMP_NUM_THREADS", spec.resources_per_node.threads(num_processes)),
     ]
 
 
