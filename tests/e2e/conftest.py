@@ -78,6 +78,7 @@ class Kube:
             except Unreachable:
                 if time.monotonic() > deadline:
                     raise
+                time.sleep(POLL_SECONDS)
 
     def apply(self, *manifests: Manifest) -> str:
         """Apply manifests as a user does: client-side, with strict validation."""

@@ -109,8 +109,7 @@ class Asking:
             self.streamed += streamed
             if failure is not None:
                 self.failures.append((time.strftime("%X"), failure))
-        # Two cores also train meanwhile, and start another model.
-        self._stop.wait(1.0 if streamed else 0.5)
+        self._stop.wait(0.2)  # two cores also train meanwhile
 
     def _ask(self, number):
         """Every other client keeps its connection, as clients of both habits exist."""

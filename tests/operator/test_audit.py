@@ -103,6 +103,8 @@ async def test_an_object_that_went_while_it_was_waited_for_is_no_reason_to_leave
 
     world.cluster.list_heads = list_then_delete
     await audit.run()
+    assert ("list", kube.FINETUNEJOB, "") in world.cluster.calls
+    assert world.cluster.all(kube.FINETUNEJOB) == []
 
 
 async def test_an_optional_kind_that_is_absent_is_passed_over(world, audit):
@@ -111,12 +113,12 @@ async def test_an_optional_kind_that_is_absent_is_passed_over(world, audit):
     assert ("list", kube.HTTP_ROUTE, "") not in world.cluster.calls
 
 
-async def test_only_the_namespaces_served_are_listed(world, job):
-    await world.make(job | {"metadata": {"name": "far", "namespace": "elsewhere"}})
+async def test_only_the_namespaces_served_are_listed(world, audit, job):
     world.cluster.deafen()
-    audit = Audit(world.cluster, world.store, world.intake, ("team",), grace_seconds=0.05)
-    world.store.drop(kube.FINETUNEJOB, "elsewhere", "far", "uid-1")
-    await audit.run()
+    await world.make(job | {"metadata": {"name": "far", "namespace": "elsewhere"}})
+    await Audit(world.cluster, world.store, world.intake, ("team",), grace_seconds=0.05).run()
+    with pytest.raises(WatchDead, match="elsewhere/far"):
+        await audit.run()  # of one that serves them all
 
 
 async def test_a_listing_anew_brings_the_audit_forward_and_queues_everything(world, audit, job):
@@ -160,6 +162,7 @@ async def test_an_optional_kind_that_goes_after_it_was_asked_for_is_passed_over(
     gone = kube.NotFound("the server has no httproutes", 404)
     world.cluster.faults.append(Fault("list", kube.HTTP_ROUTE, gone))
     await audit.run()
+    assert world.cluster.faults[0].times == 0, "it was asked for"
 
 
 async def test_a_kind_of_ours_that_is_gone_ends_the_first_audit(world, audit):

@@ -114,8 +114,7 @@ def _environment(service: ModelService, model: PinnedModel, options: Options) ->
         values["VLLM_CPU_KVCACHE_SPACE"] = str(options.cpu_kv_cache_gib)
         # Left to itself vLLM binds to the first cores it sees, so all pods of a node to the same.
         values["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
-        # It would also start a thread for each core of the node. They spin while they wait, so a
-        # pod whose cores others use, or are withheld, would mostly wait for its own threads.
+        # It would also start a thread for each core of the node, whatever the pod may use of them.
         if service.spec.resources.cpus:
             values["OMP_NUM_THREADS"] = str(service.spec.resources.threads())
     return [{"name": name, "value": value} for name, value in values.items()]
