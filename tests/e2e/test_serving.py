@@ -232,6 +232,12 @@ def test_failed_job_is_named_by_the_service(shared_kube, base):
     shared_kube.run("delete", "modelservice", "of-broken")
 
 
+def test_engine_on_cpus_is_one_process(served, shared_kube):
+    deployment = f"deployment/amounts-{served['status']['stable']}"
+    running = shared_kube.run("exec", deployment, "--", "sh", "-c", "cat /proc/[0-9]*/comm")
+    assert [name for name in running.split() if name.startswith("VLLM::")] == ["VLLM::EngineCor"]
+
+
 def test_service_answers_through_the_gateway(served, gateway_address):
     asking = Asking(gateway_address, served["status"]["url"], "amounts")
     status, text = asking.once()

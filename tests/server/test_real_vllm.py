@@ -73,6 +73,7 @@ def server(claims, tmp_path_factory):
         "PYTHONPATH": str(site),
         names.ENV_SERVE_FILE: serve_file().model_dump_json(by_alias=True),
         "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
         "HOME": str(tmp_path_factory.mktemp("home")),
     }
     with log.open("wb") as output:

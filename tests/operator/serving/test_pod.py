@@ -87,6 +87,8 @@ def test_hardware_follows_from_the_resources(render, spec, cache, tolerates):
     assert environment(template).get("VLLM_CPU_KVCACHE_SPACE") == cache
     bound = environment(template).get("VLLM_CPU_OMP_THREADS_BIND")
     assert bound == ("nobind" if cache else None)
+    apart = environment(template).get("VLLM_ENABLE_V1_MULTIPROCESSING")
+    assert apart == ("0" if cache else None)
     assert ("tolerations" in template["spec"]) == tolerates
     assert container(template).get("resources") == spec.get("resources")
 
