@@ -1,4 +1,4 @@
-"""Bodies as the API server returns them, and a cluster that plays a given course of events."""
+"""A cluster that plays a given course of events."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -7,65 +7,6 @@ from typing import Any
 import pytest
 
 from fairlead_cli import target
-
-MOMENT = "2026-01-01T00:00:00Z"
-
-
-def condition(type_: str, status: str = "True", reason: str = "Reason", message: str = "") -> dict:
-    return {
-        "type": type_,
-        "status": status,
-        "reason": reason,
-        "message": message,
-        "lastTransitionTime": MOMENT,
-    }
-
-
-@pytest.fixture
-def make_condition():
-    return condition
-
-
-@pytest.fixture
-def job() -> Callable[..., dict[str, Any]]:
-    """A FineTuneJob with the given status."""
-
-    def make(version: int = 1, **status: Any) -> dict[str, Any]:
-        return {
-            "apiVersion": "fairlead.dev/v1alpha1",
-            "kind": "FineTuneJob",
-            "metadata": {"name": "units", "namespace": "demo", "resourceVersion": str(version)},
-            "spec": {
-                "model": {"uri": "pvc://models/base"},
-                "datasets": [{"name": "rows", "inline": '{"text": "a"}'}],
-                "trainer": {"type": "SFT"},
-                "storage": {"claimName": "models"},
-            },
-            "status": status,
-        }
-
-    return make
-
-
-@pytest.fixture
-def service() -> Callable[..., dict[str, Any]]:
-    """A ModelService with the given status."""
-
-    def make(generation: int = 1, spec: dict[str, Any] | None = None, **status: Any) -> dict:
-        return {
-            "apiVersion": "fairlead.dev/v1alpha1",
-            "kind": "ModelService",
-            "metadata": {
-                "name": "units",
-                "namespace": "demo",
-                "resourceVersion": "1",
-                "generation": generation,
-            },
-            "spec": {"model": {"uri": "pvc://models/base"}, **(spec or {})},
-            "status": {"observedGeneration": 1, **status},
-        }
-
-    return make
 
 
 @dataclass

@@ -103,27 +103,3 @@ def test_what_does_not_change_is_told_again_each_half_minute(course, job, make_c
 def test_status_of_a_newer_version_is_named(course, job, said):
     with pytest.raises(errors.CliError, match="can't be read by this version"):
         wait.until_done(course(job(phase=["a", "list"])), JOB, 60, said.append)
-
-
-@pytest.mark.parametrize(
-    ("pods", "expected"),
-    [
-        ([], []),
-        ([ended("a", code=0)], []),
-        ([ended("old", at="1"), ended("new", at="2")], ["new", "old"]),
-        ([ended(str(n), at=str(n)) for n in range(5)], ["4", "3", "2"]),
-    ],
-    ids=["none", "ended well", "newest first", "three at most"],
-)
-def test_failed_containers_are_chosen(pods, expected):
-    assert [pod for pod, _ in wait.failed_containers(pods)] == expected
-
-
-def test_container_that_restarted_is_found_by_its_last_end():
-    status = {
-        "name": "server",
-        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-        "lastState": {"terminated": {"exitCode": 67, "finishedAt": "1"}},
-    }
-    pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [status]}}
-    assert wait.failed_containers([pod]) == [("p", "server")]

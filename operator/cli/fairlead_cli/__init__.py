@@ -2,5 +2,5 @@
 
 Room law: a client like any other. It reads resources through the API server with the user's own
 rights and never writes one; ``cluster`` is the only module that knows the Kubernetes client,
-``outcome`` and ``manifests`` are pure. Every error a user can meet is an ``errors.CliError``.
+``manifests`` is pure. Every error a user can meet is an ``errors.CliError``.
 """

@@ -12,10 +12,8 @@ from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
-from fairlead_api import names
-from fairlead_api.finetunejob import FineTuneJob
-from fairlead_api.modelservice import ModelService
-from fairlead_cli import cluster, errors, outcome, target
+from fairlead_api import outcome
+from fairlead_cli import cluster, errors, target
 
 WINDOW_SECONDS: Final = 10
 """Longest watch before the resource is read again."""
@@ -89,9 +87,7 @@ def assess(of: target.Target, body: dict[str, Any]) -> outcome.Outcome:
         CliError: When this version of the tool can't read it.
     """
     try:
-        if of.kind == names.FINETUNEJOB:
-            return outcome.of_finetunejob(FineTuneJob.read(body))
-        return outcome.of_modelservice(ModelService.read(body))
+        return outcome.of_body({"kind": of.kind, **body})
     except ValidationError as unreadable:
         raise errors.CliError(
             f"{of} can't be read by this version of fairlead: {unreadable}"
@@ -128,21 +124,7 @@ def failure(reader: Reader, of: target.Target, failed: outcome.Failed) -> str:
         pods = reader.pods(of)
     except errors.CliError as unreadable:
         return "\n".join([*parts, f"(its pods can't be read: {unreadable})"])
-    for pod, container in failed_containers(pods):
+    for pod, container in outcome.failed_containers(pods):
         lines = reader.last_lines(of, pod, container, LAST_LINES).rstrip()
         parts.append(f"--- last lines of pod {pod} ---\n{lines}")
     return "\n".join(parts)
-
-
-def failed_containers(pods: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """(pod, container) of what ended badly, the newest end first, at most three."""
-    ended = []
-    for pod in pods:
-        for status in pod.get("status", {}).get("containerStatuses") or []:
-            for state in (status.get("state") or {}, status.get("lastState") or {}):
-                end = state.get("terminated")
-                if end and end.get("exitCode"):
-                    moment = end.get("finishedAt") or ""
-                    ended.append((moment, pod["metadata"]["name"], status["name"]))
-                    break
-    return [(pod, container) for _, pod, container in sorted(ended, reverse=True)[:3]]

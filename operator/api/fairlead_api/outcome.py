@@ -1,9 +1,10 @@
-"""From a resource's status to what a waiter does: go on, succeed or fail; pure."""
+"""From a resource's status to what a waiter does: go on, succeed or fail."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from fairlead_api import conditions, termination
+from fairlead_api import conditions, names, termination
 from fairlead_api.conditions import FineTuneJobCondition, ModelServiceCondition, Reason
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
@@ -44,6 +45,17 @@ class Failed:
 
 
 Outcome = Waiting | Succeeded | Failed
+
+
+def of_body(body: Mapping[str, Any]) -> Outcome:
+    """What to make of a resource of either kind, as the API server returns it.
+
+    Raises:
+        pydantic.ValidationError: When another version of Fairlead wrote it.
+    """
+    if body["kind"] == names.FINETUNEJOB:
+        return of_finetunejob(FineTuneJob.read(body))
+    return of_modelservice(ModelService.read(body))
 
 
 def of_finetunejob(job: FineTuneJob) -> Outcome:
@@ -89,3 +101,17 @@ def of_modelservice(service: ModelService) -> Outcome:
     if ready is not None:
         words.append(f"({ready.reason})")
     return Waiting("  ".join(words))
+
+
+def failed_containers(pods: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(pod, container) of what ended badly, the newest end first, at most three."""
+    ended = []
+    for pod in pods:
+        for status in pod.get("status", {}).get("containerStatuses") or []:
+            for state in (status.get("state") or {}, status.get("lastState") or {}):
+                end = state.get("terminated")
+                if end and end.get("exitCode"):
+                    moment = end.get("finishedAt") or ""
+                    ended.append((moment, pod["metadata"]["name"], status["name"]))
+                    break
+    return [(pod, container) for _, pod, container in sorted(ended, reverse=True)[:3]]

@@ -2,10 +2,9 @@
 
 import pytest
 
-from fairlead_api import termination
+from fairlead_api import outcome, termination
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
-from fairlead_cli import outcome
 
 PROGRESS = {"step": 20, "totalSteps": 150, "loss": 1.23456, "eta": "1m30s"}
 
@@ -128,3 +127,33 @@ def test_candidate_that_failed_is_no_success_of_the_stable_that_serves_on(
     ]
     body = service(conditions=conditions)
     assert read(body) == outcome.Failed(reason, "revision b: why; revision a serves on")
+
+
+def ended(name, code=1, at="2026-01-01T00:00:01Z"):
+    state = {"terminated": {"exitCode": code, "finishedAt": at}}
+    statuses = [{"name": "trainer", "state": state}]
+    return {"metadata": {"name": name}, "status": {"containerStatuses": statuses}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "expected"),
+    [
+        ([], []),
+        ([ended("a", code=0)], []),
+        ([ended("old", at="1"), ended("new", at="2")], ["new", "old"]),
+        ([ended(str(n), at=str(n)) for n in range(5)], ["4", "3", "2"]),
+    ],
+    ids=["none", "ended well", "newest first", "three at most"],
+)
+def test_failed_containers_are_chosen(pods, expected):
+    assert [pod for pod, _ in outcome.failed_containers(pods)] == expected
+
+
+def test_container_that_restarted_is_found_by_its_last_end():
+    status = {
+        "name": "server",
+        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "lastState": {"terminated": {"exitCode": 67, "finishedAt": "1"}},
+    }
+    pod = {"metadata": {"name": "p"}, "status": {"containerStatuses": [status]}}
+    assert outcome.failed_containers([pod]) == [("p", "server")]
