@@ -23,6 +23,10 @@ PLUGIN: Final = "fairlead"  # our entry point in the group vllm.stat_logger_plug
 # says so in the answer to a request that has the pod fetch something.
 _NO_MEDIA_DOMAIN: Final = "media-urls-are-not-fetched.invalid"
 
+# Longer than a gateway keeps an idle connection (Envoy: an hour): who closes first may do so while
+# the other side sends a request on it, and vLLM's own 5 s lost one in a thousand that way.
+_KEEP_ALIVE_SECONDS: Final = 3660
+
 _KEY: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 # Arguments that load code, take other code paths or open other doors; never, whoever asks.
 _NEVER: Final = frozenset(
@@ -117,6 +121,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
         **inherited,
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(_KEEP_ALIVE_SECONDS),
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_PLUGINS": PLUGIN,  # no plugin but ours, whatever else is installed
         "VLLM_SERVER_DEV_MODE": "0",

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -157,6 +158,25 @@ def test_it_answers(server, ask, changes):
     assert reply.status_code == 200, reply.text
     assert reply.json()["usage"]["completion_tokens"] == 5
     assert reply.json()["model"] == "tiny"
+
+
+def test_a_connection_between_two_requests_is_not_closed_from_here(server):
+    """A gateway that sends on a connection just being closed has nobody to answer it."""
+    connection = http.client.HTTPConnection("127.0.0.1", names.PORT_SERVE, timeout=60)
+    connection.request("GET", "/v1/models")
+    connection.getresponse().read()
+    closed, _, _ = select.select([connection.sock], [], [], vllm_closes_after() + 2)
+    assert closed == []
+    connection.request("GET", "/v1/models")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def vllm_closes_after():
+    """Seconds, where nothing else is said."""
+    from vllm import envs
+
+    return envs.VLLM_HTTP_TIMEOUT_KEEP_ALIVE
 
 
 def test_a_model_that_is_not_served_is_404(server):
