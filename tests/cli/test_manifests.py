@@ -52,7 +52,7 @@ def test_right_manifest_has_no_fault(file):
         ("learningRate: 0.001", "learning_rate: 0.1", 12, "spec.hyperparameters.learning_rate"),
         ("  storage: {claimName: models}\n", "", 5, "spec.storage"),
         ("v1alpha1", "v1", 1, "apiVersion"),
-        ("kind: FineTuneJob", "kind: FinetuneJob", 1, "kind"),
+        ("kind: FineTuneJob", "kind: FinetuneJob", 2, "kind"),
         ("  name: units", "  labels: {a: b}", 3, "metadata.name"),
         ("metadata:\n  name: units", "metadata: units", 3, "metadata"),
         ("learningRate: 0.001", "learningRate: '0.001'", 12, "spec.hyperparameters.learningRate"),

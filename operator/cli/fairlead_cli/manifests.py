@@ -1,8 +1,6 @@
 """Manifests as files: checked against the typed resources, each fault with file and line.
 
-Pure but for reading the files. Types are taken as strictly as the API server takes them. What
-needs the object as it was, or the cluster (whether a claim exists), is the API server's and the
-operator's to say.
+Pure but for reading the files.
 """
 
 import json
@@ -10,21 +8,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import yaml
-from pydantic import ValidationError
 
-from fairlead_api import names
-from fairlead_api.base import Resource
-from fairlead_api.finetunejob import FineTuneJob
-from fairlead_api.modelservice import ModelService
+from fairlead_api import manifest, names
 from fairlead_cli import errors
-
-KINDS: Final[dict[str, type[Resource]]] = {
-    names.FINETUNEJOB: FineTuneJob,
-    names.MODELSERVICE: ModelService,
-}
 
 
 class _Loader(yaml.SafeLoader):
@@ -121,30 +109,8 @@ def _plain(node: yaml.Node) -> object:
 
 
 def _faults(file: str, node: yaml.Node, body: dict[str, object]) -> Iterator[Fault]:
-    line = node.start_mark.line + 1
-    model = KINDS.get(str(body.get("kind")))
-    if body.get("apiVersion") != names.API_VERSION:
-        yield Fault(file, line, "apiVersion", f"must be {names.API_VERSION}")
-    if model is None:
-        yield Fault(file, line, "kind", f"must be one of {', '.join(KINDS)}")
-        return
-    try:
-        text = json.dumps(body, default=str)
-        resource = model.model_validate_json(text, strict=True, by_alias=True, by_name=False)
-    except ValidationError as invalid:
-        for error in invalid.errors(include_url=False):
-            yield Fault(file, _line(node, error["loc"]), _field(error["loc"]), error["msg"])
-        return
-    for way, rule in resource.broken_rules():
-        where = (*way, *(rule.field_path or "").split(".")[1:])
-        yield Fault(file, _line(node, where), _field(where), rule.message)
-
-
-def _field(path: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text.removeprefix(".")
+    for fault in manifest.faults(body):
+        yield Fault(file, _line(node, fault.way), fault.field, fault.problem)
 
 
 def _line(node: yaml.Node, path: tuple[int | str, ...]) -> int:
