@@ -144,9 +144,9 @@ def test_an_endpoint_that_refuses_is_told_once_until_it_takes_reports_again(
     teller = messenger(operator.url, interval_seconds=0)
 
     def tell(code):
-        operator.code = code
+        operator.code, num_told = code, len(operator.told)
         teller.tell({})
-        operator.until(len(operator.told) + 1)
+        operator.until(num_told + 1)
 
     for code in (503, 503, 403):
         tell(code)
