@@ -8,7 +8,7 @@ UV := $(VENV)/bin/uv
 UV_VERSION := 0.13.9
 STAMP := $(VENV)/.installed
 LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11
-DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server cluster
+DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server airflow cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
 .PHONY: help venv up down status demo images test test-fast test-cluster test-e2e gates format crds lock

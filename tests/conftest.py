@@ -1,9 +1,21 @@
 """What tests of several parts need."""
 
+import atexit
+import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+
+def pytest_configure():
+    """Airflow makes its folder as soon as it is imported: not in the home of who runs the tests."""
+    folder = tempfile.mkdtemp(prefix="fairlead-airflow-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["AIRFLOW_HOME"] = folder
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 
 
 class Clock:

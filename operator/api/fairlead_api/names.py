@@ -20,6 +20,7 @@ MAX_NAME_LENGTH: Final = 40  # leaves room for "-prepare-a999-0-abcde" within a 
 
 # --- Field managers (server-side apply) ----------------------------------------------------
 MANAGER_OPERATOR: Final = "fairlead-operator"  # children and status
+MANAGER_AIRFLOW: Final = "airflow"  # resources that a task of Airflow's applies
 MANAGER_PROGRESS: Final = "fairlead-progress"  # FineTuneJob status.progress only
 
 # --- Labels (on children and their pods; written by the operator) --------------------------
@@ -37,6 +38,8 @@ SAFE_TO_EVICT: Final = "cluster-autoscaler.kubernetes.io/safe-to-evict"  # "fals
 ANNOTATION_INPUTS: Final = f"{GROUP}/inputs"  # ControllerRevision: hash of what was asked for
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # child: hash of the manifest last applied
 ANNOTATION_RESTARTED_AT: Final = f"{GROUP}/restarted-at"  # ModelService: a new value, new pods
+ANNOTATION_TASK: Final = f"{GROUP}/airflow-task"  # dag/run/task[/index] that asked for it
+ANNOTATION_SPEC: Final = f"{GROUP}/airflow-spec"  # digest of the spec that it asked for
 
 # --- Upstream's labels that we read --------------------------------------------------------
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"  # rank of the node

@@ -1,0 +1,245 @@
+"""The connection to a cluster with Fairlead in it: the only module that writes to its API server.
+
+Every way to log in is the cncf provider's. Failures come out as ``Refused``, which a retry does
+not mend, or as ``Unreachable``, which one may.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import tenacity
+import urllib3
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook, KubernetesHook
+from airflow.sdk.exceptions import AirflowException
+from kubernetes import client, watch  # type: ignore[import-untyped]
+
+from fairlead_airflow.manifests import Manifest
+from fairlead_api import names, outcome
+
+PLURALS: Final = {
+    names.FINETUNEJOB: names.FINETUNEJOB_PLURAL,
+    names.MODELSERVICE: names.MODELSERVICE_PLURAL,
+}
+APPLY: Final = "application/apply-patch+yaml"
+MERGE: Final = "application/merge-patch+json"
+LOG_LINES: Final = 200
+_CONNECT_SECONDS: Final = 5
+_READ_SECONDS: Final = 60
+_PATIENCE_SECONDS: Final = 600  # an API server that is upgraded is away for minutes
+TRANSIENT: Final = frozenset({408, 410, 429, 500, 502, 503, 504})
+
+
+class Refused(AirflowException):
+    """The API server says no; ``status`` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Unreachable(AirflowException):
+    """No answer now."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One resource of ours."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> "Target":
+        """The resource that a manifest is about."""
+        metadata = body["metadata"]
+        return cls(body["kind"], metadata["namespace"], metadata["name"])
+
+    @property
+    def plural(self) -> str:
+        """As in the API server's paths."""
+        return PLURALS[self.kind]
+
+    @property
+    def place(self) -> tuple[str, str, str, str, str]:
+        """What CustomObjectsApi asks for, in its order."""
+        return names.GROUP, names.VERSION, self.namespace, self.plural, self.name
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+
+def named(of: Target, status: int | None, reason: str, text: str) -> Refused | Unreachable:
+    """What an answer of the API server means to whoever reads the task's log."""
+    if not status or status in TRANSIENT:
+        return Unreachable(f"the API server says {status} {reason}")
+    try:
+        message = json.loads(text)["message"]
+    except (ValueError, KeyError, TypeError):
+        message = text[:500] or reason
+    if status in (401, 403):
+        message += (
+            f" (needed in namespace {of.namespace}: get, list, watch, create, patch and delete of"
+            f" {of.plural}; the chart adds them to the ClusterRole `edit`)"
+        )
+    return Refused(f"{of}: {message}", status)
+
+
+def patiently() -> tenacity.Retrying:
+    """Tries again what was not answered, for ten minutes."""
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(Unreachable),
+        stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=15),
+        reraise=True,
+    )
+
+
+class FairleadHook(KubernetesHook):
+    """A cluster with Fairlead in it.
+
+    :param fairlead_conn_id: Connection of type fairlead; without one of the default's name the
+        pod's service account or $KUBECONFIG is taken.
+    """
+
+    conn_name_attr = "fairlead_conn_id"
+    default_conn_name = "fairlead_default"
+    conn_type = "fairlead"
+    hook_name = "Fairlead"
+
+    def __init__(self, fairlead_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(conn_id=fairlead_conn_id, **kwargs)
+
+    def default_namespace(self) -> str:
+        """Where a resource is made that names none."""
+        return str(self.get_namespace() or self.DEFAULT_NAMESPACE)
+
+    def read(self, of: Target) -> Manifest | None:
+        """The resource as it stands; None where there is none.
+
+        Raises:
+            Refused: Also where the cluster doesn't know the kind.
+        """
+        try:
+            found: Manifest = self._call(of, self._custom.get_namespaced_custom_object)
+        except Refused as refused:
+            if refused.status != 404:
+                raise
+            if "could not find the requested resource" in str(refused):
+                raise Refused(
+                    f"the cluster doesn't know {of.kind}: install the chart fairlead", 404
+                ) from refused
+            return None
+        return found
+
+    def apply(self, body: Manifest) -> Manifest:
+        """Server-side apply; what others have set otherwise is taken over."""
+        answer = self._call(
+            Target.of(body),
+            self._custom.patch_namespaced_custom_object,
+            body,
+            field_manager=names.MANAGER_AIRFLOW,
+            field_validation="Strict",
+            force=True,
+            _content_type=APPLY,
+            _preload_content=False,  # the client would drop the body of a 201
+        )
+        applied: Manifest = json.loads(answer.data)
+        return applied
+
+    def suspend(self, of: Target, uid: str, suspended: bool = True) -> None:
+        """Suspend a FineTuneJob, or let it go on; refused where it isn't the one meant."""
+        patch = {"metadata": {"uid": uid}, "spec": {"suspend": suspended}}
+        self._call(
+            of,
+            self._custom.patch_namespaced_custom_object,
+            patch,
+            field_manager=names.MANAGER_AIRFLOW,
+            _content_type=MERGE,
+        )
+
+    def delete(self, of: Target, uid: str) -> None:
+        """Delete the one meant and no other; it may be gone already, or another in its place."""
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            self._call(of, self._custom.delete_namespaced_custom_object, body=options)
+        except Refused as refused:
+            if refused.status not in (404, 409):
+                raise
+
+    def follow(self, of: Target, version: str, seconds: int) -> Iterator[tuple[str, Manifest]]:
+        """Yield (event type, body) of each change after a version, for some seconds at most."""
+        with _named_failures(of):
+            for event in watch.Watch().stream(
+                self._custom.list_namespaced_custom_object,
+                *of.place[:-1],
+                field_selector=f"metadata.name={of.name}",
+                resource_version=version,
+                timeout_seconds=seconds,
+                _request_timeout=(_CONNECT_SECONDS, seconds + _CONNECT_SECONDS),
+            ):
+                yield event["type"], event["object"]
+
+    def failed_logs(self, of: Target, count: int = LOG_LINES) -> Iterator[tuple[str, str]]:
+        """Yield (pod, its last lines) of the resource's pods that ended badly, newest first."""
+        with _named_failures(of):
+            found = self.core_v1_client.list_namespaced_pod(
+                of.namespace, label_selector=f"{names.GROUP}/{of.kind.lower()}={of.name}"
+            )
+        plain = self.api_client.sanitize_for_serialization(found)["items"]
+        for pod, container in outcome.failed_containers(plain):
+            with _named_failures(of):
+                # The client would take a log for JSON, or for the repr of its bytes.
+                answer = self.core_v1_client.read_namespaced_pod_log(
+                    pod, of.namespace, container=container, tail_lines=count,
+                    _preload_content=False,
+                )  # fmt: skip
+            yield pod, answer.data.decode(errors="replace")
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Whether the cluster answers and knows our kinds; for the connection form's button."""
+        of = Target(names.FINETUNEJOB, self.default_namespace(), "is-fairlead-there")
+        try:
+            with _named_failures(of):
+                version = client.VersionApi(self.api_client).get_code().git_version
+            self.read(of)
+        except Exception as failure:  # the form shows whatever it is
+            return False, str(failure)
+        return True, f"Kubernetes {version} with {names.API_VERSION}; namespace {of.namespace}"
+
+    @property
+    def _custom(self) -> Any:
+        return self.custom_object_client
+
+    def _call(self, of: Target, method: Any, *arguments: Any, **options: Any) -> Any:
+        for attempt in patiently():
+            with attempt, _named_failures(of):
+                answer = method(
+                    *of.place,
+                    *arguments,
+                    **options,
+                    _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                )
+        return answer
+
+
+class AsyncFairleadHook(AsyncKubernetesHook):
+    """The same connection for triggers."""
+
+    default_conn_name = FairleadHook.default_conn_name
+
+    def __init__(self, fairlead_conn_id: str, **kwargs: Any) -> None:
+        super().__init__(conn_id=fairlead_conn_id, **kwargs)
+
+
+@contextmanager
+def _named_failures(of: Target) -> Iterator[None]:
+    try:
+        yield
+    except client.ApiException as refused:
+        raise named(of, refused.status, refused.reason, str(refused.body or "")) from refused
+    except (urllib3.exceptions.HTTPError, OSError) as broken:
+        raise Unreachable(f"the API server doesn't answer: {broken}") from broken

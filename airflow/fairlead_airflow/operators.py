@@ -1,0 +1,246 @@
+"""Tasks that make a resource, wait until it is done and hand on what came of it."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, Final, NoReturn
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralTimeout
+
+from fairlead_airflow import following, hooks, manifests, naming, results, submission, waiting
+from fairlead_airflow.submission import Step
+from fairlead_airflow.triggers import OnKill, ResourceTrigger
+from fairlead_api import names, termination
+from fairlead_api.conditions import Reason
+
+_NOT_MENDED_BY_A_RETRY: Final = termination.USER_CAUSES | {Reason.ARGUMENT_REFUSED}
+
+
+class ResourceOperator(BaseOperator):
+    """What all tasks of one resource share; subclasses say of which kind.
+
+    :param manifest: The resource as a mapping, as YAML or as a path to a file of it (templated).
+        apiVersion, kind, name and namespace may be left out.
+    :param name: Name of the resource; by default one of this task's run, so that a task that is
+        run again finds its work.
+    :param namespace: By default the connection's.
+    :param deferrable: Wait in the triggerer, not in a worker's slot.
+    :param on_kill_action: What becomes of the work of a killed task: delete, suspend or keep.
+    """
+
+    kind: ClassVar[str]
+    template_fields: Sequence[str] = ("manifest", "name", "namespace", "fairlead_conn_id")
+    template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "yaml"}
+    template_ext: Sequence[str] = (".yaml", ".yml")
+    ui_color = "#e3f0ea"
+
+    def __init__(
+        self,
+        *,
+        manifest: Mapping[str, Any] | str,
+        name: str | None = None,
+        namespace: str | None = None,
+        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        deferrable: bool = True,
+        on_kill_action: str = OnKill.DELETE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.manifest = manifest
+        self.name = name
+        self.namespace = namespace
+        self.fairlead_conn_id = fairlead_conn_id
+        self.deferrable = deferrable
+        self.on_kill_action = OnKill(on_kill_action)
+        if self.on_kill_action is OnKill.SUSPEND and self.kind != names.FINETUNEJOB:
+            raise ValueError(f"on_kill_action: a {self.kind} can't be suspended")
+        self._submitted: Mapping[str, Any] | None = None
+
+    @cached_property
+    def hook(self) -> hooks.FairleadHook:
+        """The connection."""
+        return hooks.FairleadHook(self.fairlead_conn_id)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Make the resource, or take over what an earlier try made, and wait for it."""
+        standing = self._submitted = self.submit(self.body(context))
+        if not submission.made(standing, task_key(context)):
+            self.on_kill_action = OnKill.KEEP
+        of, metadata = hooks.Target.of(standing), standing["metadata"]
+        uid, generation = metadata["uid"], metadata["generation"]
+        seen = waiting.judge(standing, uid, generation)
+        event = waiting.event(seen)
+        if event is None and self.deferrable:
+            trigger = ResourceTrigger(
+                of.kind, of.namespace, of.name, uid, generation, self.fairlead_conn_id,
+                self.on_kill_action,
+            )  # fmt: skip
+            of_ours = {"kind": of.kind, "namespace": of.namespace, "name": of.name}
+            self.defer(
+                trigger=trigger,
+                method_name="execute_complete",
+                kwargs={"of": of_ours},
+                timeout=self.execution_timeout,
+            )
+        if event is None:
+            event = following.until_done(self.hook, of, uid, generation, self.log.info)
+        return self.finish(of, event)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, str], of: dict[str, str]
+    ) -> dict[str, Any]:
+        """Go on after the trigger's event."""
+        return self.finish(hooks.Target(**of), event)
+
+    def body(self, context: Context) -> manifests.Manifest:
+        """The whole manifest; an invalid one fails the task for good."""
+        key = task_key(context)
+        name = self.name or naming.resource_name(key)
+        namespace = self.namespace or self.hook.default_namespace()
+        try:
+            given = manifests.parse(self.manifest)
+            return manifests.complete(given, self.kind, name, namespace, key)
+        except manifests.InvalidManifest as invalid:
+            raise AirflowFailException(str(invalid)) from invalid
+
+    def submit(self, wanted: manifests.Manifest) -> Mapping[str, Any]:
+        """Have the resource there as wanted; returns it."""
+        of = hooks.Target.of(wanted)
+        while True:
+            found = self.hook.read(of)
+            try:
+                step = submission.decide(wanted, found)
+            except submission.ForeignResource as foreign:
+                raise AirflowFailException(str(foreign)) from foreign
+            if found is None or step is Step.APPLY:
+                return self._apply(wanted, found)
+            uid = found["metadata"]["uid"]
+            if step is Step.ATTACH:
+                self.log.info("%s is there already: waiting for it", of)
+                return found
+            if step is Step.RESUME:
+                self.log.info("%s was suspended: it goes on", of)
+                self.hook.suspend(of, uid, suspended=False)
+                return self.hook.read(of) or found
+            if step is Step.REPLACE:
+                self.log.info("%s is of another spec or has failed: made anew", of)
+                self.hook.delete(of, uid)
+            following.until_gone(self.hook, of, uid, self.log.info)
+
+    def _apply(
+        self, wanted: manifests.Manifest, found: Mapping[str, Any] | None
+    ) -> Mapping[str, Any]:
+        of = hooks.Target.of(wanted)
+        self.log.info("%s %s in namespace %s", "changing" if found else "making", of, of.namespace)
+        try:
+            return self.hook.apply(submission.with_maker(wanted, found))
+        except hooks.Refused as refused:
+            if refused.status in (400, 422):
+                raise AirflowFailException(str(refused)) from refused
+            raise
+
+    def finish(self, of: hooks.Target, event: Mapping[str, str]) -> dict[str, Any]:
+        """Hand on the result; raises where there is none."""
+        if event["result"] == "succeeded" and (body := self.hook.read(of)) is not None:
+            self.log.info("%s: %s", of, event["message"])
+            return results.of_body(body)
+        self._fail(of, event)
+
+    def _fail(self, of: hooks.Target, event: Mapping[str, str]) -> NoReturn:
+        try:
+            for pod, lines in self.hook.failed_logs(of):
+                self.log.error("last lines of pod %s:\n%s", pod, lines.rstrip())
+        except (hooks.Refused, hooks.Unreachable) as unreadable:
+            self.log.warning("its pods' logs can't be read: %s", unreadable)
+        message = f"{of} {event['result']}: {event['reason']}: {event['message']}"
+        for_good = event["reason"] in _NOT_MENDED_BY_A_RETRY
+        raise (AirflowFailException if for_good else AirflowException)(message)
+
+    def on_kill(self) -> None:
+        """Somebody killed the task while it waited in a worker: its work ends too."""
+        if self._submitted is not None:
+            self._end("killed", self._submitted)
+
+    def resume_execution(
+        self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
+    ) -> Any:
+        """Go on after the trigger; where its time was over, the work ends as by a kill."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            found = self.hook.read(hooks.Target.of(self.body(context)))
+            if found is not None and submission.made(found, task_key(context)):
+                self._end("out of time", found)
+            raise
+
+    def _end(self, why: str, found: Mapping[str, Any]) -> None:
+        of, uid = hooks.Target.of(found), found["metadata"]["uid"]
+        if self.on_kill_action is OnKill.DELETE:
+            self.log.info("%s: deleting %s", why, of)
+            self.hook.delete(of, uid)
+        elif self.on_kill_action is OnKill.SUSPEND:
+            self.log.info("%s: suspending %s", why, of)
+            self.hook.suspend(of, uid)
+
+
+def task_key(context: Context) -> naming.TaskKey:
+    """Which task of which run this is, whichever try."""
+    ti = context["ti"]
+    map_index = -1 if ti.map_index is None else ti.map_index
+    return naming.TaskKey(ti.dag_id, ti.task_id, ti.run_id, map_index)
+
+
+class FineTuneOperator(ResourceOperator):
+    """Trains a model: makes a FineTuneJob and waits until it is Complete.
+
+    Returns ``{"kind", "namespace", "name", "uid", "artifact", "progress"}``.
+    """
+
+    kind = names.FINETUNEJOB
+
+
+class ServeOperator(ResourceOperator):
+    """Serves a model: makes or changes a ModelService and waits until it is Ready.
+
+    A killed task deletes the service only if it was this task that made it.
+    Returns ``{"kind", "namespace", "name", "uid", "url", "model"}``.
+    """
+
+    kind = names.MODELSERVICE
+
+
+class DeleteOperator(BaseOperator):
+    """Deletes a FineTuneJob or a ModelService and waits until it is gone; none there is fine."""
+
+    template_fields: Sequence[str] = ("kind", "name", "namespace", "fairlead_conn_id")
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        name: str,
+        namespace: str | None = None,
+        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.name = name
+        self.namespace = namespace
+        self.fairlead_conn_id = fairlead_conn_id
+
+    def execute(self, context: Context) -> None:
+        """Delete, and wait."""
+        if self.kind not in hooks.PLURALS:
+            known = ", ".join(hooks.PLURALS)
+            raise AirflowFailException(f"kind {self.kind!r} is not one of {known}")
+        there = hooks.FairleadHook(self.fairlead_conn_id)
+        of = hooks.Target(self.kind, self.namespace or there.default_namespace(), self.name)
+        found = there.read(of)
+        if found is None:
+            self.log.info("%s is not there", of)
+            return
+        uid = found["metadata"]["uid"]
+        there.delete(of, uid)
+        following.until_gone(there, of, uid, self.log.info)

@@ -1,0 +1,55 @@
+"""What Airflow is told of this package; read from the entry point without importing the rest."""
+
+from typing import Any, Final
+
+PACKAGE: Final = "airflow-provider-fairlead"
+CONNECTION_TYPE: Final = "fairlead"
+HOOK: Final = "fairlead_airflow.hooks.FairleadHook"
+_TEXT: Final = {"type": ["string", "null"]}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """The provider's metadata, by Airflow's provider_info.schema.json."""
+    return {
+        "package-name": PACKAGE,
+        "name": "Fairlead",
+        "description": "Fine-tunes and serves language models on Kubernetes.",
+        "connection-types": [
+            {
+                "connection-type": CONNECTION_TYPE,
+                "hook-class-name": HOOK,
+                "hook-name": "Fairlead",
+                "conn-fields": _fields(),
+                "ui-field-behaviour": {
+                    "hidden-fields": ["host", "schema", "login", "password", "port", "extra"],
+                },
+            }
+        ],
+    }
+
+
+def _fields() -> dict[str, Any]:
+    """Fields of the connection form; the names are those of the cncf provider's hook."""
+    return {
+        "in_cluster": {
+            "label": "In cluster",
+            "schema": {"type": ["boolean", "null"]},
+            "description": "Airflow runs in the cluster: use its pods' service account.",
+        },
+        "kube_config_path": {
+            "label": "Kubeconfig path",
+            "schema": _TEXT,
+            "description": "A file on every worker and triggerer; empty: $KUBECONFIG.",
+        },
+        "kube_config": {
+            "label": "Kubeconfig",
+            "schema": _TEXT | {"format": "password"},
+            "description": "The file's content, as JSON or YAML.",
+        },
+        "cluster_context": {"label": "Context", "schema": _TEXT},
+        "namespace": {
+            "label": "Namespace",
+            "schema": _TEXT,
+            "description": "Where resources are made that name none; empty: default.",
+        },
+    }

@@ -1,0 +1,229 @@
+"""One list and one watch for all triggers of a process that wait on a kind in a namespace.
+
+A waiter gets the newest version of its resource, never a backlog; versions that it hadn't time
+to look at are left out. Nothing is kept of resources that nobody waits for.
+
+Who joins a watch that runs already is told of the present by a read of its own, many at once by
+a new list: so a triggerer that takes over thousands of waiters asks for one list.
+"""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+
+from fairlead_airflow.manifests import Manifest
+
+CHUNK: Final = 500  # resources a page of a list
+WATCH_SECONDS: Final = 300  # then the stream is opened anew, give or take a quarter
+FEW: Final = 8  # joining at once: read one by one
+JOIN_SECONDS: Final = 0.1  # in which those who join are one crowd
+LONGEST_PAUSE_SECONDS: Final = 30.0
+DELETED: Final = "DELETED"
+BOOKMARK: Final = "BOOKMARK"
+ERROR: Final = "ERROR"
+
+log = logging.getLogger(__name__)
+
+
+class Gone(Exception):
+    """The version to go on from is too old: list anew."""
+
+
+class Unavailable(Exception):
+    """No answer now."""
+
+
+class Api(Protocol):
+    """An open connection to one kind in one namespace."""
+
+    async def page(self, limit: int, token: str) -> Manifest:
+        """A page of the list."""
+        ...
+
+    async def read(self, name: str) -> Manifest | None:
+        """One resource; None where there is none."""
+        ...
+
+    def events(self, version: str, seconds: int) -> AsyncIterator[Manifest]:
+        """Watch events after a version, for some seconds."""
+        ...
+
+
+class Source(Protocol):
+    """Opens connections."""
+
+    def open(self) -> AbstractAsyncContextManager[Api]:
+        """A connection with credentials as they are now."""
+        ...
+
+
+class Waiter:
+    """What one trigger holds of the watch: the newest version that it has not seen."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+        self._body: Manifest | None = None
+        self._failure: Exception | None = None
+
+    def tell(self, body: Manifest | None) -> None:
+        """Replace what it would see next; None: there is no such resource."""
+        self._body = body
+        self._news.set()
+
+    def fail(self, failure: Exception) -> None:
+        """Have its next look end in this."""
+        self._failure = failure
+        self._news.set()
+
+    async def look(self) -> Manifest | None:
+        """Wait for a version that it has not seen."""
+        await self._news.wait()
+        self._news.clear()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        body, self._body = self._body, None
+        return body
+
+
+class SharedWatch:
+    """The waiters of one kind in one namespace, and the stream that tells them."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._waiters: dict[str, set[Waiter]] = {}
+        self._joined: set[str] = set()
+        self._somebody_joined = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.num_lists = 0
+        """Lists so far."""
+
+    def join(self, name: str) -> Waiter:
+        """Begin to wait for a resource."""
+        waiter = Waiter()
+        self._waiters.setdefault(name, set()).add(waiter)
+        self._joined.add(name)
+        self._somebody_joined.set()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run(), name="fairlead-watch")
+        return waiter
+
+    async def leave(self, name: str, waiter: Waiter) -> None:
+        """Wait no more; the last to leave ends the stream."""
+        waiters = self._waiters[name]
+        waiters.discard(waiter)
+        if not waiters:
+            del self._waiters[name]
+        if not self._waiters and self._task is not None:
+            # Who joins while this one ends begins another.
+            ending, self._task = self._task, None
+            ending.cancel()
+            await asyncio.gather(ending, return_exceptions=True)
+
+    @property
+    def num_waiters(self) -> int:
+        """Waiters now."""
+        return sum(map(len, self._waiters.values()))
+
+    async def _run(self) -> None:
+        version, failures = "", 0
+        while True:
+            try:
+                async with self._source.open() as api:
+                    version = version or await self._list(api)
+                    failures = 0
+                    version = await self._stream(api, version)
+            except Gone:
+                version = ""
+            except Unavailable as unavailable:
+                failures += 1
+                pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**failures) * random.uniform(0.5, 1)
+                log.warning("%s; trying again in %.0f s", unavailable, pause)
+                await asyncio.sleep(pause)
+            except Exception as failure:  # refused for good, or a fault of ours: nobody waits on
+                self._fail_all(failure)
+                return
+
+    async def _list(self, api: Api) -> str:
+        """Tell everybody of the present; returns the version that it was."""
+        self._joined.clear()
+        self._somebody_joined.clear()
+        waited = set(self._waiters)
+        token = ""
+        while True:
+            page = await api.page(CHUNK, token)
+            for body in page["items"]:
+                waited.discard(body["metadata"]["name"])
+                self._tell(body["metadata"]["name"], body)
+            version: str = page["metadata"]["resourceVersion"]
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                break
+        for name in waited:
+            self._tell(name, None)
+        self.num_lists += 1
+        return version
+
+    async def _stream(self, api: Api, version: str) -> str:
+        """Pass on events, and the present to who joins; returns the version to go on from."""
+        position = [version]
+        reading = asyncio.create_task(self._read(api, position))
+        try:
+            while not reading.done():
+                joining = asyncio.create_task(self._somebody_joined.wait())
+                await asyncio.wait({reading, joining}, return_when=asyncio.FIRST_COMPLETED)
+                joining.cancel()
+                if self._somebody_joined.is_set() and not reading.done():
+                    await self._welcome(api)
+            await reading
+            return position[0]
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    async def _welcome(self, api: Api) -> None:
+        """Tell those who joined of the present; raises Gone to have a list tell many."""
+        await asyncio.sleep(JOIN_SECONDS)
+        if len(self._joined) > FEW:
+            raise Gone
+        self._somebody_joined.clear()
+        while self._joined:
+            name = self._joined.pop()
+            if name in self._waiters:
+                self._tell(name, await api.read(name))
+
+    async def _read(self, api: Api, position: list[str]) -> None:
+        seconds = int(WATCH_SECONDS * random.uniform(0.75, 1.25))
+        async for event in api.events(position[0], seconds):
+            body = event["object"]
+            if event["type"] == ERROR:
+                if body.get("code") == 410:
+                    raise Gone
+                raise Unavailable(f"the watch ended: {body.get('message')}")
+            position[0] = body["metadata"]["resourceVersion"]
+            if event["type"] != BOOKMARK:
+                is_there = event["type"] != DELETED
+                self._tell(body["metadata"]["name"], body if is_there else None)
+
+    def _tell(self, name: str, body: Manifest | None) -> None:
+        for waiter in self._waiters.get(name, ()):
+            waiter.tell(body)
+
+    def _fail_all(self, failure: Exception) -> None:
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.fail(failure)
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Manifest]:
+    """Events of a stream, one a line however it is cut."""
+    pending = b""
+    async for chunk in chunks:
+        *whole, pending = (pending + chunk).split(b"\n")
+        for line in whole:
+            if line.strip():
+                yield json.loads(line)

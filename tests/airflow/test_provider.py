@@ -1,0 +1,43 @@
+"""Airflow finds the provider, its connection form and its hook."""
+
+import json
+from importlib import resources
+from importlib.metadata import entry_points
+
+import jsonschema
+import pytest
+from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
+
+from fairlead_airflow import hooks, provider
+
+SCHEMA = resources.files("airflow") / "provider_info.schema.json"
+INFO = provider.get_provider_info()
+
+
+def test_entry_point_leads_to_the_metadata():
+    (found,) = [
+        point for point in entry_points(group="apache_airflow_provider")
+        if point.dist.name == provider.PACKAGE
+    ]  # fmt: skip
+    assert found.load() is provider.get_provider_info
+
+
+def test_metadata_is_as_airflow_wants_it():
+    schema = json.loads(
+        resources.files("airflow").joinpath("provider_info.schema.json").read_text()
+    )
+    jsonschema.validate(INFO, schema)
+
+
+def test_airflow_knows_the_connection_type():
+    found = ProvidersManagerTaskRuntime().hooks[provider.CONNECTION_TYPE]
+    assert found.hook_class_name == provider.HOOK
+    assert found.hook_name == hooks.FairleadHook.hook_name
+
+
+@pytest.mark.parametrize("field", INFO["connection-types"][0]["conn-fields"])
+def test_every_field_of_the_form_is_one_that_the_hook_reads(field):
+    providers = ProvidersManagerTaskRuntime().providers
+    cncf = providers["apache-airflow-providers-cncf-kubernetes"].data["connection-types"]
+    upstream = [known for kind in cncf for known in kind["conn-fields"]]
+    assert field in upstream

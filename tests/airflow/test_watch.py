@@ -1,0 +1,197 @@
+"""One list and one watch tell all waiters, whatever becomes of the connection.
+
+Against a list of resources in memory; tests/cluster shows the same with a real API server.
+"""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fairlead_airflow import watch
+
+
+class Cluster:
+    """Resources in memory that can be listed, read and watched, and be away."""
+
+    def __init__(self):
+        self.bodies = {}
+        self.version = 0
+        self.history = []
+        self.compacted = 0
+        self.failing = []
+        """What the next openings raise."""
+        self.calls = []
+        self.changed = asyncio.Condition()
+
+    async def put(self, name, **more):
+        self.version += 1
+        metadata = {"name": name, "resourceVersion": str(self.version)}
+        self.bodies[name] = {"metadata": metadata, **more}
+        await self.tell("MODIFIED", self.bodies[name])
+
+    async def drop(self, name):
+        self.version += 1
+        body = self.bodies.pop(name)
+        body = {"metadata": {"name": name, "resourceVersion": str(self.version)}, "was": body}
+        await self.tell("DELETED", body)
+
+    async def tell(self, type_, body):
+        self.history.append((self.version, {"type": type_, "object": body}))
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def compact(self):
+        """What happened so far can't be watched any more; running watches hear of it."""
+        self.compacted = self.version
+        async with self.changed:
+            self.changed.notify_all()
+
+    @asynccontextmanager
+    async def open(self):
+        self.calls.append("open")
+        if self.failing:
+            raise self.failing.pop(0)
+        yield self
+
+    async def page(self, limit, token):
+        self.calls.append("page")
+        names = sorted(self.bodies)
+        first = int(token or 0)
+        metadata = {"resourceVersion": str(self.version)}
+        if first + limit < len(names):
+            metadata["continue"] = str(first + limit)
+        return {
+            "items": [self.bodies[name] for name in names[first : first + limit]],
+            "metadata": metadata,
+        }
+
+    async def read(self, name):
+        self.calls.append("read")
+        return self.bodies.get(name)
+
+    async def events(self, version, seconds):
+        self.calls.append("watch")
+        seen = int(version)
+        while True:
+            if seen < self.compacted:
+                yield {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
+            for number, event in self.history:
+                if number > seen:
+                    seen = number
+                    yield event
+            async with self.changed:
+                while seen == self.version and seen >= self.compacted:
+                    await self.changed.wait()
+
+
+@pytest.fixture
+async def cluster():
+    return Cluster()
+
+
+@pytest.fixture
+async def shared(cluster, monkeypatch):
+    monkeypatch.setattr(watch, "LONGEST_PAUSE_SECONDS", 0.01)
+    return watch.SharedWatch(cluster)
+
+
+async def look(waiter):
+    return await asyncio.wait_for(waiter.look(), 30)
+
+
+async def test_waiter_is_told_of_the_present_then_of_each_change(cluster, shared):
+    await cluster.put("a", step=1)
+    waiter = shared.join("a")
+    assert (await look(waiter))["step"] == 1
+    await cluster.put("a", step=2)
+    assert (await look(waiter))["step"] == 2
+    await cluster.drop("a")
+    assert await look(waiter) is None
+
+
+async def test_waiter_that_was_busy_sees_the_newest_only(cluster, shared):
+    waiter = shared.join("a")
+    assert await look(waiter) is None
+    other = shared.join("last")
+    assert await look(other) is None
+    for step in range(5):
+        await cluster.put("a", step=step)
+    await cluster.put("last")
+    await look(other)
+    assert (await look(waiter))["step"] == 4
+
+
+async def test_thousands_who_come_at_once_cost_one_list(cluster, shared):
+    for number in range(1200):
+        await cluster.put(f"job-{number}")
+    waiters = [shared.join(f"job-{number}") for number in range(1200)]
+    for number, waiter in enumerate(waiters):
+        assert (await look(waiter))["metadata"]["name"] == f"job-{number}"
+    assert shared.num_lists == 1
+    assert cluster.calls == ["open", "page", "page", "page", "watch"]
+
+
+async def test_one_who_joins_later_costs_one_read(cluster, shared):
+    await cluster.put("a")
+    await cluster.put("b")
+    await look(shared.join("a"))
+    assert (await look(shared.join("b")))["metadata"]["name"] == "b"
+    assert (shared.num_lists, cluster.calls.count("read")) == (1, 1)
+
+
+async def test_a_crowd_that_joins_later_costs_one_more_list(cluster, shared):
+    await look(shared.join("a"))
+    crowd = [shared.join(f"job-{number}") for number in range(watch.FEW + 1)]
+    for waiter in crowd:
+        assert await look(waiter) is None
+    assert (shared.num_lists, cluster.calls.count("read")) == (2, 0)
+
+
+async def test_history_that_is_too_old_is_made_up_for_by_a_list(cluster, shared):
+    waiter = shared.join("a")
+    assert await look(waiter) is None
+    cluster.version += 1
+    cluster.bodies["a"] = {"metadata": {"name": "a", "resourceVersion": str(cluster.version)}}
+    await cluster.compact()
+    assert (await look(waiter))["metadata"]["name"] == "a"
+    assert shared.num_lists == 2
+
+
+async def test_server_that_is_away_is_asked_until_it_answers(cluster, shared, caplog):
+    cluster.failing = [watch.Unavailable("no route to host")] * 3
+    await cluster.put("a")
+    assert (await look(shared.join("a")))["metadata"]["name"] == "a"
+    assert caplog.text.count("no route to host; trying again") == 3
+
+
+async def test_refusal_reaches_every_waiter_and_the_next_one_tries_anew(cluster, shared):
+    cluster.failing = [PermissionError("may not list")]
+    waiters = [shared.join("a"), shared.join("b")]
+    for waiter in waiters:
+        with pytest.raises(PermissionError, match="may not list"):
+            await look(waiter)
+    assert await look(shared.join("c")) is None
+
+
+async def test_last_to_leave_ends_the_stream_and_the_next_begins_another(cluster, shared):
+    waiter = shared.join("a")
+    await look(waiter)
+    await shared.leave("a", waiter)
+    assert shared.num_waiters == 0
+    assert [task.get_name() for task in asyncio.all_tasks()].count("fairlead-watch") == 0
+    await cluster.put("a")
+    assert (await look(shared.join("a")))["metadata"]["name"] == "a"
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [[b'{"a":1}\n{"b":2}\n'], [b'{"a"', b":1}\n", b'{"b":2}\n'], [b'{"a":1}\n\n{"b":', b"2}\n"]],
+    ids=["whole", "cut", "empty line"],
+)
+async def test_events_are_lines_however_the_stream_is_cut(cuts):
+    async def chunks():
+        for cut in cuts:
+            yield cut
+
+    assert [event async for event in watch.lines(chunks())] == [{"a": 1}, {"b": 2}]
