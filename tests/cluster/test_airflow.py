@@ -83,7 +83,8 @@ def tell(kubectl, team):
         }
         patch = json.dumps({"status": {"conditions": [condition], **more}})
         place = ("-n", team, "--subresource=status", "--type=merge")
-        kubectl("patch", of.plural, of.name, *place, "-p", patch)
+        # By its whole name: test_admission makes kinds of the same plural in a group of its own.
+        kubectl("patch", f"{of.plural}.{names.GROUP}", of.name, *place, "-p", patch)
 
     return told
 
