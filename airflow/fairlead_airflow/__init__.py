@@ -4,7 +4,7 @@ Room law: a client of the API server like kubectl. Work is named by the task tha
 a task that is run again finds its own work; results are read from the status alone; who kills a
 task ends its work.
 
-Reading order: ``naming``, ``manifests``, ``submission`` (pure), ``hooks`` (the only module that
-writes to the API server), ``watch`` (one stream for all who wait), ``triggers``, ``operators``,
-``provider`` (what Airflow is told of all this).
+Reading order: ``naming``, ``manifests``, ``submission``, ``waiting``, ``results`` (pure); ``hooks``
+(workers speak to the API server by it) and ``following``; ``watch`` (one stream for all who wait),
+``stream`` (triggers speak by it), ``triggers``; ``operators``; ``provider`` (what Airflow is told).
 """

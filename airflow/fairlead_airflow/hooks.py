@@ -1,4 +1,4 @@
-"""The connection to a cluster with Fairlead in it: the only module that writes to its API server.
+"""The connection to a cluster with Fairlead in it, for workers; triggers have ``stream``.
 
 Every way to log in is the cncf provider's. Failures come out as ``Refused``, which a retry does
 not mend, or as ``Unreachable``, which one may.
@@ -150,16 +150,17 @@ class FairleadHook(KubernetesHook):
         applied: Manifest = json.loads(answer.data)
         return applied
 
-    def suspend(self, of: Target, uid: str, suspended: bool = True) -> None:
+    def suspend(self, of: Target, uid: str, suspended: bool = True) -> Manifest:
         """Suspend a FineTuneJob, or let it go on; refused where it isn't the one meant."""
         patch = {"metadata": {"uid": uid}, "spec": {"suspend": suspended}}
-        self._call(
+        patched: Manifest = self._call(
             of,
             self._custom.patch_namespaced_custom_object,
             patch,
             field_manager=names.MANAGER_AIRFLOW,
             _content_type=MERGE,
         )
+        return patched
 
     def delete(self, of: Target, uid: str) -> None:
         """Delete the one meant and no other; it may be gone already, or another in its place."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,25 +18,10 @@ class InvalidManifest(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML as kubectl does, where PyYAML differs: 2e-4 is a number, a date is text."""
+    """Reads YAML as kubectl does."""
 
 
-def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
-    number = loader.construct_yaml_float(node)
-    return int(number) if number.is_integer() else number
-
-
-def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
-    return str(loader.construct_scalar(node))
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-_Loader.add_constructor("tag:yaml.org,2002:float", _number)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
+manifest.read_as_kubectl(_Loader)
 
 
 def parse(given: Mapping[str, Any] | str) -> Manifest:

@@ -121,8 +121,7 @@ class ResourceOperator(BaseOperator):
                 return found
             if step is Step.RESUME:
                 self.log.info("%s was suspended: it goes on", of)
-                self.hook.suspend(of, uid, suspended=False)
-                return self.hook.read(of) or found
+                return self.hook.suspend(of, uid, suspended=False)
             if step is Step.REPLACE:
                 self.log.info("%s is of another spec or has failed: made anew", of)
                 self.hook.delete(of, uid)
@@ -142,10 +141,13 @@ class ResourceOperator(BaseOperator):
 
     def finish(self, of: hooks.Target, event: Mapping[str, str]) -> dict[str, Any]:
         """Hand on the result; raises where there is none."""
-        if event["result"] == "succeeded" and (body := self.hook.read(of)) is not None:
-            self.log.info("%s: %s", of, event["message"])
-            return results.of_body(body)
-        self._fail(of, event)
+        if event["result"] != "succeeded":
+            self._fail(of, event)
+        self.log.info("%s: %s", of, event["message"])
+        body = self.hook.read(of)
+        if body is None:
+            raise AirflowException(f"{of} was deleted before this task could read its result")
+        return results.of_body(body)
 
     def _fail(self, of: hooks.Target, event: Mapping[str, str]) -> NoReturn:
         try:

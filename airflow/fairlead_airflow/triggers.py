@@ -7,9 +7,13 @@ from enum import StrEnum
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+import tenacity
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from fairlead_airflow import hooks, stream, waiting, watch
+
+KILL_SECONDS: Final = 20
+"""Longest that a kill is tried: Airflow allows 30 s of it ([triggerer] on_kill_timeout)."""
 
 
 class OnKill(StrEnum):
@@ -86,6 +90,10 @@ class ResourceTrigger(BaseTrigger):
                     lines.repeat()
                     continue
                 seen = waiting.judge(body, self.uid, self.generation)
+                if isinstance(seen, waiting.Gone):
+                    # Or the stream is still where one of this name was deleted before ours.
+                    now = await stream_.read(self.of.name)
+                    seen = waiting.judge(now, self.uid, self.generation)
                 lines.tell(seen)
                 if (event := waiting.event(seen)) is not None:
                     yield TriggerEvent(event)  # type: ignore[no-untyped-call]
@@ -98,10 +106,21 @@ class ResourceTrigger(BaseTrigger):
         if self.on_kill_action is OnKill.KEEP:
             return
         source = stream.Kubernetes(self.fairlead_conn_id, self.of.kind, self.of.namespace)
-        async with source.open() as connection:
-            if self.on_kill_action is OnKill.DELETE:
-                self.log.info("killed: deleting %s", self.of)
-                await connection.delete(self.of.name, self.uid)
-            else:
-                self.log.info("killed: suspending %s", self.of)
-                await connection.suspend(self.of.name, self.uid)
+        patiently = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(watch.Unavailable),
+            stop=tenacity.stop_after_delay(KILL_SECONDS),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
+            reraise=True,
+        )
+        async for attempt in patiently:
+            with attempt:
+                async with source.open() as connection:
+                    await self._end(connection)
+
+    async def _end(self, connection: stream.Connection) -> None:
+        if self.on_kill_action is OnKill.DELETE:
+            self.log.info("killed: deleting %s", self.of)
+            await connection.delete(self.of.name, self.uid)
+        else:
+            self.log.info("killed: suspending %s", self.of)
+            await connection.suspend(self.of.name, self.uid)

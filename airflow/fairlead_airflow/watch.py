@@ -22,6 +22,7 @@ WATCH_SECONDS: Final = 300  # then the stream is opened anew, give or take a qua
 FEW: Final = 8  # joining at once: read one by one
 JOIN_SECONDS: Final = 0.1  # in which those who join are one crowd
 LONGEST_PAUSE_SECONDS: Final = 30.0
+REOPEN_SECONDS: Final = 0.5  # between two streams: whoever closes them at once isn't hammered
 DELETED: Final = "DELETED"
 BOOKMARK: Final = "BOOKMARK"
 ERROR: Final = "ERROR"
@@ -99,6 +100,8 @@ class SharedWatch:
         self._joined: set[str] = set()
         self._somebody_joined = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._version = ""  # to go on from; empty: list anew
+        self._failures = 0  # in a row
         self.num_lists = 0
         """Lists so far."""
 
@@ -129,24 +132,39 @@ class SharedWatch:
         """Waiters now."""
         return sum(map(len, self._waiters.values()))
 
-    async def _run(self) -> None:
-        version, failures = "", 0
+    async def read(self, name: str) -> Manifest | None:
+        """The resource as it is now: what a stream tells may be the past."""
         while True:
             try:
                 async with self._source.open() as api:
-                    version = version or await self._list(api)
-                    failures = 0
-                    version = await self._stream(api, version)
-            except Gone:
-                version = ""
+                    return await api.read(name)
             except Unavailable as unavailable:
-                failures += 1
-                pause = min(LONGEST_PAUSE_SECONDS, 0.5 * 2**failures) * random.uniform(0.5, 1)
-                log.warning("%s; trying again in %.0f s", unavailable, pause)
-                await asyncio.sleep(pause)
+                await self._pause(unavailable)
+
+    async def _run(self) -> None:
+        self._version = ""
+        while True:
+            try:
+                async with self._source.open() as api:
+                    if not self._version:
+                        self._version = await self._list(api)
+                        self._failures = 0
+                    await self._stream(api)
+                await asyncio.sleep(REOPEN_SECONDS)
+            except Gone:
+                self._version = ""
+            except Unavailable as unavailable:
+                await self._pause(unavailable)
             except Exception as failure:  # refused for good, or a fault of ours: nobody waits on
                 self._fail_all(failure)
                 return
+
+    async def _pause(self, unavailable: Unavailable) -> None:
+        self._failures += 1
+        longest = min(LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(self._failures, 16))
+        pause = longest * random.uniform(0.5, 1)
+        log.warning("%s; trying again in %.0f s", unavailable, pause)
+        await asyncio.sleep(pause)
 
     async def _list(self, api: Api) -> str:
         """Tell everybody of the present; returns the version that it was."""
@@ -168,10 +186,9 @@ class SharedWatch:
         self.num_lists += 1
         return version
 
-    async def _stream(self, api: Api, version: str) -> str:
-        """Pass on events, and the present to who joins; returns the version to go on from."""
-        position = [version]
-        reading = asyncio.create_task(self._read(api, position))
+    async def _stream(self, api: Api) -> None:
+        """Pass on events until the stream ends, and the present to who joins."""
+        reading = asyncio.create_task(self._read(api))
         try:
             while not reading.done():
                 joining = asyncio.create_task(self._somebody_joined.wait())
@@ -180,7 +197,6 @@ class SharedWatch:
                 if self._somebody_joined.is_set() and not reading.done():
                     await self._welcome(api)
             await reading
-            return position[0]
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -196,15 +212,16 @@ class SharedWatch:
             if name in self._waiters:
                 self._tell(name, await api.read(name))
 
-    async def _read(self, api: Api, position: list[str]) -> None:
+    async def _read(self, api: Api) -> None:
         seconds = int(WATCH_SECONDS * random.uniform(0.75, 1.25))
-        async for event in api.events(position[0], seconds):
+        async for event in api.events(self._version, seconds):
             body = event["object"]
             if event["type"] == ERROR:
                 if body.get("code") == 410:
                     raise Gone
                 raise Unavailable(f"the watch ended: {body.get('message')}")
-            position[0] = body["metadata"]["resourceVersion"]
+            self._version = body["metadata"]["resourceVersion"]
+            self._failures = 0
             if event["type"] != BOOKMARK:
                 is_there = event["type"] != DELETED
                 self._tell(body["metadata"]["name"], body if is_there else None)

@@ -24,7 +24,7 @@ PLUGIN: Final = "fairlead"  # our entry point in the group vllm.stat_logger_plug
 _NO_MEDIA_DOMAIN: Final = "media-urls-are-not-fetched.invalid"
 
 # Longer than a gateway keeps an idle connection (Envoy: an hour): who closes first may do so while
-# the other side sends a request on it, and vLLM's own 5 s lost one in a thousand that way.
+# the other side sends a request on it, and vLLM's own 5 s lost one of 1,093 that way.
 _KEEP_ALIVE_SECONDS: Final = 3660
 
 _KEY: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -22,6 +22,8 @@ class Cluster:
         self.failing = []
         """What the next openings raise."""
         self.calls = []
+        self.watched_from = []
+        self.num_cut = 0
         self.changed = asyncio.Condition()
 
     async def put(self, name, **more):
@@ -38,6 +40,12 @@ class Cluster:
 
     async def tell(self, type_, body):
         self.history.append((self.version, {"type": type_, "object": body}))
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def cut(self):
+        """Break the streams that run."""
+        self.num_cut += 1
         async with self.changed:
             self.changed.notify_all()
 
@@ -72,8 +80,11 @@ class Cluster:
 
     async def events(self, version, seconds):
         self.calls.append("watch")
-        seen = int(version)
+        seen, num_cut = int(version), self.num_cut
+        self.watched_from.append(seen)
         while True:
+            if self.num_cut > num_cut:
+                raise watch.Unavailable("connection reset")
             if seen < self.compacted:
                 yield {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
             for number, event in self.history:
@@ -81,7 +92,7 @@ class Cluster:
                     seen = number
                     yield event
             async with self.changed:
-                while seen == self.version and seen >= self.compacted:
+                while (seen, num_cut) == (self.version, self.num_cut) and seen >= self.compacted:
                     await self.changed.wait()
 
 
@@ -163,6 +174,25 @@ async def test_server_that_is_away_is_asked_until_it_answers(cluster, shared, ca
     await cluster.put("a")
     assert (await look(shared.join("a")))["metadata"]["name"] == "a"
     assert caplog.text.count("no route to host; trying again") == 3
+
+
+async def test_stream_that_breaks_goes_on_from_where_it_was(cluster, shared):
+    waiter = shared.join("a")
+    assert await look(waiter) is None
+    await cluster.put("a", step=1)
+    assert (await look(waiter))["step"] == 1
+    await cluster.cut()
+    await cluster.put("a", step=2)
+    assert (await look(waiter))["step"] == 2
+    assert cluster.watched_from == [0, 1]
+    assert shared.num_lists == 1
+
+
+async def test_read_of_the_present_outlasts_a_server_that_is_away(cluster, shared):
+    cluster.failing = [watch.Unavailable("no route to host")] * 3
+    await cluster.put("a")
+    assert (await shared.read("a"))["metadata"]["name"] == "a"
+    assert await shared.read("b") is None
 
 
 async def test_refusal_reaches_every_waiter_and_the_next_one_tries_anew(cluster, shared):

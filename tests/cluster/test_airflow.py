@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from fairlead_airflow import hooks, naming, operators, triggers
+from fairlead_airflow import hooks, naming, operators, stream, triggers, watch
 from fairlead_api import names
 
 pytestmark = pytest.mark.cluster
@@ -172,6 +172,31 @@ async def test_resource_deleted_behind_the_tasks_back_fails_it(there, job):
     assert event["result"] == "gone"
     with pytest.raises(AirflowException, match="was deleted while this task waited"):
         task().execute_complete(context(), event, **deferral.kwargs)
+
+
+async def test_stream_that_still_tells_of_the_job_before_does_not_end_the_wait(there, job, tell):
+    trigger = deferred(task()).trigger
+    firing = asyncio.create_task(fire(trigger))
+    await asyncio.sleep(0)
+    shared = triggers.shared("fairlead_default", job.kind, job.namespace)
+    shared._tell(job.name, None)  # as a stream does that lags behind, or begins again
+    await in_thread(lambda: tell(job, "Complete", artifact=ARTIFACT))
+    event = await asyncio.wait_for(firing, PATIENCE_SECONDS)
+    assert event["result"] == "succeeded"
+
+
+async def test_kill_of_a_deferred_task_is_tried_until_the_server_answers(there, job, monkeypatch):
+    away = [watch.Unavailable("no route to host")] * 2
+    delete = stream.Connection.delete
+
+    async def refused_at_first(connection, name, uid):
+        if away:
+            raise away.pop()
+        await delete(connection, name, uid)
+
+    monkeypatch.setattr(stream.Connection, "delete", refused_at_first)
+    await deferred(task()).trigger.on_kill()
+    assert await in_thread(there.read, job) is None
 
 
 def test_task_that_is_not_deferred_waits_in_the_worker(there, job, tell):

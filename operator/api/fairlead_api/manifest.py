@@ -5,6 +5,7 @@ cluster (whether a claim exists), is the API server's and the operator's to say.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -59,3 +60,27 @@ def faults(body: Mapping[str, Any]) -> Iterator[Fault]:
         return
     for way, rule in resource.broken_rules():
         yield Fault((*way, *(rule.field_path or "").split(".")[1:]), rule.message)
+
+
+def read_as_kubectl(loader: Any) -> None:
+    """Teach a class of PyYAML's loaders to read numbers and dates as kubectl does.
+
+    2e-4 is a number, 2.0 an integer, a date is text. The class comes from the caller: this
+    package does without PyYAML.
+    """
+    loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+        list("-+.0123456789"),
+    )
+    loader.add_constructor("tag:yaml.org,2002:float", _number)
+    loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
+
+
+def _number(loader: Any, node: Any) -> float:
+    number: float = loader.construct_yaml_float(node)
+    return int(number) if number.is_integer() else number
+
+
+def _text(loader: Any, node: Any) -> str:
+    return str(loader.construct_scalar(node))

@@ -4,7 +4,6 @@ Pure but for reading the files.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,28 +15,10 @@ from fairlead_cli import errors
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML as kubectl does, where PyYAML differs: 2e-4 is a number, 2.0 an integer.
-
-    A date is text.
-    """
+    """Reads YAML as kubectl does."""
 
 
-def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
-    number = loader.construct_yaml_float(node)
-    return int(number) if number.is_integer() else number
-
-
-def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
-    return str(loader.construct_scalar(node))
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
-    list("-+.0123456789"),
-)
-_Loader.add_constructor("tag:yaml.org,2002:float", _number)
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
+manifest.read_as_kubectl(_Loader)
 
 
 @dataclass(frozen=True)

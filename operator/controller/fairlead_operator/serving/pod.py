@@ -114,8 +114,8 @@ def _environment(service: ModelService, model: PinnedModel, options: Options) ->
         values["VLLM_CPU_KVCACHE_SPACE"] = str(options.cpu_kv_cache_gib)
         # Left to itself vLLM binds to the first cores it sees, so all pods of a node to the same.
         values["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
-        # It would give its one worker a process of its own, to bind that: a third more work until
-        # Ready, 0.9 GB, and a reader that spins for a second after each token.
+        # It would give its one worker a process of its own, to bind that: half as much work
+        # again until Ready, 0.9 GB, and two readers that spin between tokens.
         values["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         # It would also start a thread for each core of the node, whatever the pod may use of them.
         if service.spec.resources.cpus:
