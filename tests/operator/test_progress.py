@@ -8,9 +8,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from fairlead_api import names
 from fairlead_api.finetunestatus import Progress
-from fairlead_operator import doorkeeper, kube, progress
+from fairlead_operator import doorkeeper, kube, progress, progresswriter
 from fairlead_operator.doorkeeper import POD_NAME, POD_UID, Doorkeeper
-from fairlead_operator.progress import Report, TrainerStatus, Writer, progress_of
+from fairlead_operator.progress import Report, TrainerStatus, progress_of
+from fairlead_operator.progresswriter import Writer
 from fairlead_operator.testing import Fault
 
 PLACE = ("team", "tune")
@@ -517,3 +518,98 @@ async def test_steps_that_stand_in_the_status_are_kept_too(world, job, writer, c
     assert PLACE not in writer._newest
     writer.put(PLACE, without_steps(100))
     assert writer._newest[PLACE].step == 10
+
+
+def theirs(seconds, percent=60):
+    """What another replica writes, of a report made then."""
+    moment = NOW + timedelta(seconds=seconds)
+    return {"progress": {"percent": percent, "lastUpdateTime": moment.isoformat()}}
+
+
+async def unheard(world, key, **fields):
+    """Change the job without this replica's watch telling of it."""
+    listeners, world.cluster._listeners = world.cluster._listeners, []
+    edited = world.cluster.edit(await world.live(key), **fields)
+    world.cluster._listeners = listeners
+    return edited
+
+
+async def test_older_report_never_follows_a_later_one_of_which_the_watch_lags(
+    world, job, writer, counts
+):
+    key = await world.make(job)
+    await unheard(world, key, status=theirs(seconds=9, percent=100))
+    writer.put(PLACE, at(97, seconds=8))
+    await settle(writer, lambda: counts.outcomes)
+    assert counts.outcomes == ["superseded"]
+    assert (await world.live(key))["status"]["progress"]["percent"] == 100
+
+
+async def test_two_replicas_share_a_jobs_turn(world, job, writer, counts):
+    key = await world.make(job)
+    await unheard(world, key, status=theirs(seconds=5))
+    writer.put(PLACE, at(80, seconds=9))
+    await settle(writer, lambda: counts.outcomes)
+    assert counts.outcomes == ["postponed"]
+    assert seconds_to_wait(writer) > 3000
+    await writer.flush()
+    assert counts.outcomes == ["postponed", "written"]
+    assert (await world.live(key))["status"]["progress"]["percent"] == 80
+
+
+async def test_last_report_does_not_wait_for_a_turn_that_another_replica_took(
+    world, job, writer, counts
+):
+    key = await world.make(job)
+    await unheard(world, key, status=theirs(seconds=5))
+    writer.put(PLACE, at(100, seconds=9))
+    await settle(writer, lambda: counts.outcomes)
+    assert counts.outcomes == ["written"]
+    assert (await world.live(key))["status"]["progress"]["percent"] == 100
+
+
+async def test_a_turn_counts_from_when_a_write_was_noticed_not_from_when_its_report_came(
+    world, job, writer, counts
+):
+    key = await world.make(job)
+    world.cluster.edit(await world.live(key), status=theirs(seconds=-100_000))
+    writer.put(PLACE, at(80))
+    assert seconds_to_wait(writer) > 3000
+    assert seconds_to_wait(writer) <= 3600
+    await settle(writer, lambda: True)
+    assert counts.outcomes == []
+
+
+async def test_edit_that_the_watch_has_yet_to_tell_is_not_hidden_by_a_write(
+    world, job, writer, counts
+):
+    key = await world.make(job)
+    live = await world.live(key)
+    edited = await unheard(world, key, spec=live["spec"] | {"suspend": True})
+    writer.put(PLACE, at())
+    await settle(writer, lambda: counts.outcomes)
+    assert counts.outcomes == ["written"]
+    world.intake.event(kube.FINETUNEJOB, "MODIFIED", edited)
+    assert world.store.get(kube.FINETUNEJOB, *PLACE)["spec"]["suspend"]
+
+
+async def test_write_that_always_loses_is_tried_again_in_its_next_turn(world, job, writer, counts):
+    await world.make(job)
+    busy = kube.Conflict("resourceVersion differs", 409)
+    world.cluster.faults.append(Fault("apply", kube.FINETUNEJOB, busy, times=progresswriter.TRIES))
+    writer.put(PLACE, at())
+    await settle(writer, lambda: counts.outcomes)
+    assert counts.outcomes == ["failed"]
+    assert seconds_to_wait(writer) > 3000
+
+
+async def test_job_of_the_same_name_made_since_is_left_alone(world, job, writer, counts):
+    key = await world.make(job)
+    world.cluster.deafen()
+    uid = (await world.live(key))["metadata"]["uid"]
+    await world.cluster.delete(key.kind, *PLACE, uid)
+    await world.cluster.create(job)
+    writer.put(PLACE, at())
+    await settle(writer, lambda: counts.outcomes)
+    assert counts.outcomes == ["gone"]
+    assert "status" not in await world.live(key)

@@ -26,7 +26,15 @@ with lean.without_the_other_client():
 from fairlead_api.base import Resource
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
-from fairlead_operator import certificates, cluster, handlers, kube, progress, telemetry
+from fairlead_operator import (
+    certificates,
+    cluster,
+    handlers,
+    kube,
+    progress,
+    progresswriter,
+    telemetry,
+)
 from fairlead_operator.audit import Audit
 from fairlead_operator.cluster import ApiCluster
 from fairlead_operator.doorkeeper import Doorkeeper
@@ -57,7 +65,7 @@ class Operator:
         self.leader = Leader(api, settings.namespace, settings.lease_name, settings.pod_name)
         self.audit = Audit(api, self.store, self.intake, settings.watch_namespaces)
         self.observer = Observer(api, self.store, time.monotonic, settings.default_gateway)
-        self.writer = progress.Writer(api, self.store, tally)
+        self.writer = progresswriter.Writer(api, self.store, tally)
         self.certificate = certificates.Keeper(
             api, settings.namespace, settings.certificate_secret, settings.progress_host
         )
