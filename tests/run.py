@@ -4,10 +4,13 @@
 while gates and fast tests run, and builds the images while the cluster tier runs; that goes on
 beside the e2e tier, since much of its time is waiting. Each tier is a pytest run of its own; a
 failed one is the exit code. The last lines are pytest's own summary.
+
+What hangs ends with a report: a test after half an hour, the whole run after 82 minutes.
 """
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +24,37 @@ from fairlead_cluster import imagetable, pins, progress
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 UNBUFFERED = os.environ | {"PYTHONUNBUFFERED": "1"}
-PYTEST = [sys.executable, "-m", "pytest", "--durations=10", "--durations-min=2"]
+TEST_SECONDS = 1800
+"""Longest for one test; the longest known takes a quarter of it on two busy cores."""
+LIMIT_SECONDS = 82 * 60
+"""Longest for a whole run: then what still runs is interrupted and tells where it was."""
+GRACE_SECONDS = 120.0
+"""To an interrupted process for its report and its clean-up."""
+PYTEST = [
+    sys.executable, "-m", "pytest", "--durations=10", "--durations-min=2",
+    f"--timeout={TEST_SECONDS}", "--timeout-method=signal",
+]  # fmt: skip
+DEADLINE = time.monotonic() + LIMIT_SECONDS
+
+
+def finish(process: subprocess.Popen[bytes], deadline: float, seconds: float = 60) -> int | None:
+    """Wait for a process's end for some seconds; interrupt it at the deadline.
+
+    Returns its exit code, a failure where it was interrupted; None while it goes on.
+    """
+    left = deadline - time.monotonic()
+    try:
+        return process.wait(timeout=max(0.0, min(seconds, left)))
+    except subprocess.TimeoutExpired:
+        if seconds < left:
+            return None
+    print(f"== out of time: {process.args!r} is interrupted", flush=True)
+    process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(timeout=GRACE_SECONDS) or 1
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 class Background:
@@ -42,12 +75,10 @@ class Background:
 
     def wait(self) -> int:
         """Wait for its end, telling its last line each minute; returns its exit code."""
-        while True:
-            try:
-                return self.process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                last = (self.said() or ["(no output yet)"])[-1]
-                print(f"   {self.title}: {time.monotonic() - self.began:.0f} s: {last}", flush=True)
+        while (code := finish(self.process, DEADLINE)) is None:
+            last = (self.said() or ["(no output yet)"])[-1]
+            print(f"   {self.title}: {time.monotonic() - self.began:.0f} s: {last}", flush=True)
+        return code
 
 
 def usually(seconds: float) -> str:
@@ -57,7 +88,10 @@ def usually(seconds: float) -> str:
 
 def run(*command: str) -> int:
     """Run a command in the foreground."""
-    return subprocess.run(command, cwd=ROOT).returncode
+    process = subprocess.Popen(command, cwd=ROOT)
+    while (code := finish(process, DEADLINE)) is None:
+        pass
+    return code
 
 
 def gates() -> int:
@@ -157,6 +191,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tiers", nargs="+", choices=TIERS, help="tiers to run")
     tiers = parser.parse_args().tiers
+    # A shell's background ignores it, and so would all that is started from here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run_ = Run()
     compiled = None
     if {"cluster", "e2e"} & set(tiers):
