@@ -51,19 +51,64 @@ def test_resource_that_never_ends_well_ends_the_demo(kubectl, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    ("script", "shown"),
+    ("script", "num_lines", "is_whole"),
     [
-        ("echo step 1", True),
-        ("echo is waiting to start: ContainerCreating >&2; exit 1", False),
-        ("exit 0", False),
+        ("echo step 1", 1, True),
+        ("echo step 1; exit 1", 1, False),
+        ("echo is waiting to start: ContainerCreating >&2; exit 1", 0, False),
+        ("exit 0", 0, False),
     ],
-    ids=["it runs", "kubectl complains", "kubectl just ends"],
+    ids=["it ran to its end", "cut off", "kubectl complains", "kubectl just ends"],
 )
-def test_log_that_is_not_there_yet_is_told_from_one_that_is(kubectl, capfd, script, shown):
+def test_log_that_is_whole_is_told_from_one_that_is_not(
+    kubectl, capfd, script, num_lines, is_whole
+):
     kubectl.write_text(f"#!/bin/sh\n{script}\n")
     where = place.Place(kubectl, kubectl, None, None)
-    assert where.show_logs("make-base", "units") is shown
-    assert ("    step 1\n" in capfd.readouterr().out) is shown
+    shown = where.show_logs("make-base", "units")
+    assert (shown.num_lines, shown.is_whole) == (num_lines, is_whole)
+    assert ("    step 1\n" in capfd.readouterr().out) is (num_lines > 0)
+
+
+def test_log_that_was_cut_off_goes_on_where_it_was(kubectl, tmp_path, capfd):
+    kubectl.write_text(
+        f"""#!/bin/sh
+case "$*" in
+  *"get job"*) [ -e {tmp_path}/twice ] && echo Complete;;
+  *logs*--request-timeout=120s*)
+    echo step 1
+    if [ -e {tmp_path}/once ]; then touch {tmp_path}/twice; echo step 2
+    else touch {tmp_path}/once; exit 1; fi;;
+esac
+exit 0
+"""
+    )
+    story.wait_for_base(place.Place(kubectl, kubectl, None, None))
+    said = capfd.readouterr().out
+    assert [said.count(line) for line in ("    step 1\n", "    step 2\n")] == [1, 1]
+
+
+def test_what_the_bases_pod_waits_for_is_told_once(kubectl, tmp_path, capfd):
+    kubectl.write_text(
+        f"""#!/bin/sh
+case "$*" in
+  *"get pods"*) echo "ErrImagePull  no such image"; echo x >> {tmp_path}/asked;;
+  *"get job"*) [ "$(wc -l < {tmp_path}/asked)" -ge 2 ] && echo Complete;;
+  *logs*) exit 1;;
+esac
+exit 0
+"""
+    )
+    (tmp_path / "asked").touch()
+    story.wait_for_base(place.Place(kubectl, kubectl, None, None))
+    assert capfd.readouterr().out.count("its pod waits: ErrImagePull no such image") == 1
+
+
+def test_base_that_is_never_made_ends_the_demo(kubectl, monkeypatch):
+    monkeypatch.setattr(story, "_BASE_PATIENCE_SECONDS", -1)
+    kubectl.write_text("#!/bin/sh\n")
+    with pytest.raises(errors.ClusterError, match="job/make-base is not done after"):
+        story.wait_for_base(place.Place(kubectl, kubectl, None, None))
 
 
 @pytest.mark.parametrize(

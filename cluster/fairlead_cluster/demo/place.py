@@ -10,14 +10,22 @@ from dataclasses import dataclass
 from fairlead_cluster import access, errors, images, progress
 
 ROOT = images.ROOT
+_LOG_SECONDS = 120
+"""Then a log is followed anew: a connection that died tells nothing and doesn't end."""
 
 
 @dataclass(frozen=True)
-class _Shown:
+class Shown:
     """How a program that was shown ended."""
 
     exit_status: int
     num_lines: int
+    """Lines that it printed, those left out included."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether something was shown, and to its end."""
+        return self.num_lines > 0 and not self.exit_status
 
 
 @dataclass(frozen=True)
@@ -40,16 +48,19 @@ class Place(access.Access):
                 f"see above and `kubectl -n {namespace} describe {target}`",
             )
 
-    def show_logs(self, job: str, namespace: str) -> bool:
-        """Show what a Job's pod prints until it ends; False when it has not printed anything.
+    def show_logs(self, job: str, namespace: str, num_shown: int = 0) -> Shown:
+        """Show what a Job's pod prints after ``num_shown`` lines, until it ends or for two minutes.
 
         kubectl complains, or just ends, while the container is still being made: ask again then.
         """
-        words = ["logs", "--follow", f"job/{job}", "-n", namespace]
+        cut = f"--request-timeout={_LOG_SECONDS}s"
+        words = ["logs", "--follow", cut, f"job/{job}", "-n", namespace]
         command = [str(self.kubectl), *self.flags(), *words]
-        return self._show(command, errors_to=subprocess.DEVNULL).num_lines > 0
+        return self._show(command, errors_to=subprocess.DEVNULL, num_left_out=num_shown)
 
-    def _show(self, command: list[str], errors_to: int = subprocess.STDOUT) -> _Shown:
+    def _show(
+        self, command: list[str], errors_to: int = subprocess.STDOUT, num_left_out: int = 0
+    ) -> Shown:
         """Run a program and show its lines as they come."""
         environment = dict(os.environ)
         if self.kubeconfig:
@@ -66,8 +77,9 @@ class Place(access.Access):
             assert process.stdout is not None
             for line in process.stdout:
                 num_lines += 1
-                progress.say(f"    {line.rstrip()}")
-        return _Shown(process.returncode, num_lines)
+                if num_lines > num_left_out:
+                    progress.say(f"    {line.rstrip()}")
+        return Shown(process.returncode, num_lines)
 
 
 def at(reached: access.Access) -> Place:

@@ -18,6 +18,7 @@ from fairlead_cluster.settings import Settings
 NUM_SHOWN = 12
 FOLDER = example.FOLDER.relative_to(place.ROOT)
 _PAUSE_SECONDS = 1.0
+_BASE_PATIENCE_SECONDS = 40 * 60
 _GATEWAY_PATIENCE = "180s"
 _MAX_SEED = 1_000_000_000
 
@@ -96,17 +97,45 @@ def make_base(where: place.Place, references: Mapping[str, str]) -> None:
     # A Job's template can't be changed; the one of another image, or that failed, goes first.
     delete(where, "job", example.BASE_JOB)
     say_indented(where.run("apply", "-f", "-", stdin=manifests, what="apply the example"))
+    wait_for_base(where)
+
+
+def wait_for_base(where: place.Place) -> None:
+    """Show what the base's Job prints, or what its pod waits for, until it is done.
+
+    Raises:
+        ClusterError: When the Job fails, or is not done after the time that is allowed.
+    """
     path = "jsonpath={.status.conditions[*].type}"
     words = ("-n", example.NAMESPACE, "get", "job", example.BASE_JOB, "-o", path)
-    is_shown = False
+    see = f"see above and `kubectl -n {example.NAMESPACE} describe job {example.BASE_JOB}`"
+    deadline = time.monotonic() + _BASE_PATIENCE_SECONDS
+    shown, waits_for = place.Shown(0, 0), ""
     while "Complete" not in (ends := where.run(*words, what="read the Job").split()):
         if "Failed" in ends:
+            raise errors.ClusterError(f"job/{example.BASE_JOB} failed", see)
+        if time.monotonic() > deadline:
             raise errors.ClusterError(
-                f"job/{example.BASE_JOB} failed",
-                f"see above and `kubectl -n {example.NAMESPACE} describe job {example.BASE_JOB}`",
+                f"job/{example.BASE_JOB} is not done after {_BASE_PATIENCE_SECONDS // 60} min", see
             )
-        is_shown = is_shown or where.show_logs(example.BASE_JOB, example.NAMESPACE)
+        if not shown.is_whole:
+            again = where.show_logs(example.BASE_JOB, example.NAMESPACE, shown.num_lines)
+            shown = place.Shown(again.exit_status, max(shown.num_lines, again.num_lines))
+        if not shown.num_lines and (now := why_waiting(where)) != waits_for:
+            progress.say(f"    its pod waits: {now}")
+            waits_for = now
         time.sleep(_PAUSE_SECONDS)
+
+
+def why_waiting(where: place.Place) -> str:
+    """What keeps the base's pod from starting, in the scheduler's or the kubelet's words."""
+    reason = "{.status.containerStatuses[*].state.waiting.reason}"
+    message = "{.status.containerStatuses[*].state.waiting.message}"
+    unscheduled = '{.status.conditions[?(@.status=="False")].message}'
+    path = f"jsonpath={{range .items[*]}}{reason} {message} {unscheduled}{{end}}"
+    pods = ("get", "pods", "-l", f"job-name={example.BASE_JOB}", "-o", path)
+    said = where.run("-n", example.NAMESPACE, *pods, what="read the Job's pod")
+    return " ".join(said.split()) or "there is no pod yet"
 
 
 def train(where: place.Place) -> None:
