@@ -15,6 +15,7 @@ from fairlead_cluster.demo import exam, example, place, story
 
 pytestmark = pytest.mark.e2e
 
+DEMO_SECONDS = 1500
 SEED = random.SystemRandom().randrange(10**9)
 QUESTION, ANSWER = "We need 3.5 kilos of rice.", "3.5 kg"
 
@@ -76,12 +77,17 @@ def told(installed, kube):
     onlooker.start()
     name = installed.cluster.where.name
     words = [sys.executable, "-m", "fairlead_cluster", "demo", "--name", name, f"--seed={SEED}"]
+    demo = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        lines, _ = demo.communicate(timeout=DEMO_SECONDS)
+    except subprocess.TimeoutExpired:
+        demo.terminate()
+        lines, _ = demo.communicate()
+        pytest.fail(f"the demo did not end in {DEMO_SECONDS} s; it said:\n{lines}")
     finally:
         onlooker.leave()
-    assert done.returncode == 0, done.stdout
-    return Told(done.stdout, onlooker.seen)
+    assert demo.returncode == 0, lines
+    return Told(lines, onlooker.seen)
 
 
 def test_demo_shows_answers_scores_and_the_time_of_each_part(told):
