@@ -1,4 +1,4 @@
-"""Tasks that make a resource, wait until it is done and hand on what came of it."""
+"""The task of one resource: makes it, waits until it is done and hands on what came of it."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -191,58 +191,3 @@ def task_key(context: Context) -> naming.TaskKey:
     ti = context["ti"]
     map_index = -1 if ti.map_index is None else ti.map_index
     return naming.TaskKey(ti.dag_id, ti.task_id, ti.run_id, map_index)
-
-
-class FineTuneOperator(ResourceOperator):
-    """Trains a model: makes a FineTuneJob and waits until it is Complete.
-
-    Returns ``{"kind", "namespace", "name", "uid", "artifact", "progress"}``.
-    """
-
-    kind = names.FINETUNEJOB
-
-
-class ServeOperator(ResourceOperator):
-    """Serves a model: makes or changes a ModelService and waits until it is Ready.
-
-    A killed task deletes the service only if it was this task that made it.
-    Returns ``{"kind", "namespace", "name", "uid", "url", "model"}``.
-    """
-
-    kind = names.MODELSERVICE
-
-
-class DeleteOperator(BaseOperator):
-    """Deletes a FineTuneJob or a ModelService and waits until it is gone; none there is fine."""
-
-    template_fields: Sequence[str] = ("kind", "name", "namespace", "fairlead_conn_id")
-
-    def __init__(
-        self,
-        *,
-        kind: str,
-        name: str,
-        namespace: str | None = None,
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.kind = kind
-        self.name = name
-        self.namespace = namespace
-        self.fairlead_conn_id = fairlead_conn_id
-
-    def execute(self, context: Context) -> None:
-        """Delete, and wait."""
-        if self.kind not in hooks.PLURALS:
-            known = ", ".join(hooks.PLURALS)
-            raise AirflowFailException(f"kind {self.kind!r} is not one of {known}")
-        there = hooks.FairleadHook(self.fairlead_conn_id)
-        of = hooks.Target(self.kind, self.namespace or there.default_namespace(), self.name)
-        found = there.read(of)
-        if found is None:
-            self.log.info("%s is not there", of)
-            return
-        uid = found["metadata"]["uid"]
-        there.delete(of, uid)
-        following.until_gone(there, of, uid, self.log.info)
