@@ -13,6 +13,8 @@ from fairlead_cluster.demo import example
 
 _KEY, _VALUE = "app.kubernetes.io/managed-by", "fairlead-cluster"
 MARK = f"{_KEY}={_VALUE}"
+LABELS = {_KEY: _VALUE}
+"""The mark, as manifests carry it."""
 GATEWAY_CLASS = "fairlead"
 """The class that the chart's Gateway asks for."""
 _ENVOY_GATEWAY_API = "/apis/gateway.envoyproxy.io/v1alpha1"
@@ -86,6 +88,7 @@ def _remove_demo(access: Access, *, volumes: bool) -> list[str]:
         _delete(access, "modelservices", *services, *place)
         _delete(access, "finetunejobs", *jobs, *place)
     _delete(access, f"job/{example.BASE_JOB}", f"configmap/{example.BASE_JOB}", *place)
+    _delete(access, "rolebindings,serviceaccounts", "--selector", MARK, *place)  # Airflow's
     if volumes:
         _delete(access, f"persistentvolumeclaim/{example.CLAIM}", *place)
     claims = _names(access, "persistentvolumeclaims", *place)
@@ -113,7 +116,7 @@ def _create(access: Access, api_version: str, kind: str, name: str, **more: dict
     manifest = {
         "apiVersion": api_version,
         "kind": kind,
-        "metadata": {"name": name, "labels": {_KEY: _VALUE}},
+        "metadata": {"name": name, "labels": LABELS},
         **more,
     }
     access.run("create", "-f", "-", what=f"make {kind} {name}", stdin=json.dumps(manifest))

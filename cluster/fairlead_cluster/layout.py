@@ -87,6 +87,11 @@ class Layout:
         """The administrator's kubeconfig, the one users get."""
         return self.root / "kubeconfig"
 
+    @property
+    def airflow(self) -> Path:
+        """AIRFLOW_HOME of the Airflow beside the cluster."""
+        return self.root / "airflow"
+
     def component_kubeconfig(self, user: str) -> Path:
         """The kubeconfig of one component."""
         return self.etc / f"{user}.kubeconfig"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from fairlead_cluster import cgroups, commands, layout, network
+from fairlead_cluster import cgroups, commands, layout, network, orchestration
 
 _CONTAINER_LOGS = Path("/var/log/containers")
 _CNI_RESULTS = Path("/var/lib/cni/results")
@@ -18,6 +18,7 @@ _WAY_OUT = "close what uses it (`lsof +D FOLDER`) and run `down` again"
 
 def remove(where: layout.Layout) -> None:
     """Remove processes, network, mounts, cgroups and files of a cluster, in this order."""
+    orchestration.end(where.airflow)  # the one process beside the cluster, not in its cgroup
     cgroup = cgroups.of(where.kernel_name)
     cgroup.remove()
     network.remove(where)

@@ -16,6 +16,7 @@ from fairlead_cluster import (
     status,
     up,
 )
+from fairlead_cluster.demo import pipelines
 from fairlead_cluster.demo import verb as demo
 from fairlead_cluster.settings import Settings
 
@@ -177,4 +178,5 @@ VERBS = (
     Verb("build", "build the pinned programs into the cache", _build_arguments, _build),
     Verb("images", "build, push, list or prune images", imageverbs.add_arguments, imageverbs.run),
     Verb("demo", "train a model, serve it and ask it questions", demo.add_arguments, demo.run),
+    Verb("airflow", "run Airflow with our DAGs", pipelines.add_arguments, pipelines.run),
 )

@@ -4,19 +4,21 @@ import dataclasses
 import itertools
 import json
 import os
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from fairlead_api import conditions
 from fairlead_api.base import Condition
+from fairlead_cluster import access, account, images, orchestration, registry, release, settings, up
 from fairlead_cluster import cluster as clusters
-from fairlead_cluster import images, registry, release, settings, up
 
 Manifest = dict[str, Any]
 POLL_SECONDS = 0.5
@@ -167,6 +169,12 @@ class Installed:
         """kubectl in a namespace."""
         return Kube(self.cluster.cache.path("kubectl"), self.cluster.where.kubeconfig, namespace)
 
+    @property
+    def access(self) -> access.Access:
+        """The cluster as the cluster tool's verbs reach it."""
+        path = self.cluster.cache.path
+        return access.Access(path("kubectl"), path("helm"), self.cluster.where.kubeconfig, None)
+
 
 @pytest.fixture(scope="session")
 def installed() -> Installed:
@@ -282,3 +290,165 @@ def _new_namespace(installed: Installed, name: str) -> Kube:
         }
     )
     return kube
+
+
+class Airflow:
+    """A running Airflow, asked over its REST API as its pages ask it."""
+
+    def __init__(self, server: orchestration.Server) -> None:
+        self.server = server
+        self.api = httpx.Client(base_url=server.url, timeout=READ_SECONDS, trust_env=False)
+        login = {"username": orchestration.USER, "password": server.password()}
+        token = self.api.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        self.api.headers["Authorization"] = f"Bearer {token}"
+
+    def ask(self, path: str, method: str = "GET", **more: Any) -> Any:
+        """The answer to a request below /api/v2; a refusal is shown with its words."""
+        answer = self.api.request(method, f"/api/v2/{path}", **more)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def connect(self, connection_id: str, **fields: Any) -> None:
+        """Have a connection with these fields; a mapping as ``extra`` is written as JSON."""
+        body = {"connection_id": connection_id} | fields
+        body["extra"] = json.dumps(body.get("extra", {}))
+        known = [each["connection_id"] for each in self.ask("connections")["connections"]]
+        if connection_id in known:
+            self.ask(f"connections/{connection_id}", "PATCH", json=body)
+        else:
+            self.ask("connections", "POST", json=body)
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Start a run and return its id; waits until the DAG's file has been read."""
+        deadline = time.monotonic() + 120
+        while self.api.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
+            broken = self.ask("importErrors")["import_errors"]
+            assert time.monotonic() < deadline and not broken, f"no DAG {dag_id}: {broken}"
+            time.sleep(POLL_SECONDS)
+        self.ask(f"dags/{dag_id}", "PATCH", json={"is_paused": False})
+        body = {"logical_date": None, "conf": conf or {}}
+        run_id: str = self.ask(f"dags/{dag_id}/dagRuns", "POST", json=body)["dag_run_id"]
+        return run_id
+
+    def states(self, dag_id: str, run_id: str) -> dict[str, str | None]:
+        """State of each task by its id; of a mapped one as ``task[0]``."""
+        return {_task_name(each): each["state"] for each in self._tasks(dag_id, run_id)}
+
+    def wait(self, dag_id: str, run_id: str, timeout: float = 600) -> dict[str, str | None]:
+        """Wait until a run has ended; the states of its tasks."""
+        deadline = time.monotonic() + timeout
+        while self.ask(f"dags/{dag_id}/dagRuns/{run_id}")["state"] in ("queued", "running"):
+            if time.monotonic() > deadline:
+                raise AssertionError(
+                    f"{dag_id} {run_id} has not ended after {timeout:.0f} s: "
+                    f"{self.states(dag_id, run_id)}\n{self.logs(dag_id, run_id)[-6000:]}"
+                )
+            time.sleep(POLL_SECONDS)
+        return self.states(dag_id, run_id)
+
+    def wait_for(
+        self, dag_id: str, run_id: str, task_id: str, state: str, timeout: float = 600
+    ) -> None:
+        """Wait until a task of a run is in a state."""
+        deadline = time.monotonic() + timeout
+        while (states := self.states(dag_id, run_id)).get(task_id) != state:
+            log = self.log(dag_id, run_id, task_id) if time.monotonic() > deadline else ""
+            assert time.monotonic() < deadline, f"{task_id} is not {state}: {states}\n{log}"
+            time.sleep(POLL_SECONDS)
+
+    def log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
+        """What all tries of a task have logged so far, as text."""
+        task = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        one = f"{task}/{map_index}" if map_index >= 0 else task
+        lines = []
+        for number in range(1, self.ask(one)["try_number"] + 1):
+            query = {"full_content": True, "map_index": map_index}
+            said = self.ask(f"{task}/logs/{number}", params=query)["content"]
+            lines += [_log_line(each) for each in said]
+        return "\n".join(lines)
+
+    def logs(self, dag_id: str, run_id: str) -> str:
+        """The logs of all tasks of a run that did not succeed, for a failed test to show."""
+        return "\n".join(
+            f"== {_task_name(each)} ({each['state']})\n"
+            + self.log(dag_id, run_id, each["task_id"], each["map_index"])
+            for each in self._tasks(dag_id, run_id)
+            if each["state"] not in ("success", "skipped", None)
+        )
+
+    def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
+        """What a task has handed on."""
+        task = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
+        return self.ask(f"{task}/xcomEntries/{key}")["value"]
+
+    def kill(self, dag_id: str, run_id: str) -> None:
+        """End a run as the button "mark as failed" does."""
+        self.ask(f"dags/{dag_id}/dagRuns/{run_id}", "PATCH", json={"state": "failed"})
+
+    def _tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        query = {"limit": 1000}
+        answer = self.ask(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", params=query)
+        tasks: list[dict[str, Any]] = answer["task_instances"]
+        return tasks
+
+
+def _task_name(task: dict[str, Any]) -> str:
+    index = task["map_index"]
+    return f"{task['task_id']}[{index}]" if index >= 0 else str(task["task_id"])
+
+
+def _log_line(line: Any) -> str:
+    """One line of a log: structured ones are shown with what failed."""
+    if not isinstance(line, dict):
+        return str(line)
+    details = [
+        f"{error['exc_type']}: {error['exc_value']}" for error in line.get("error_detail") or []
+    ]
+    return "\n".join([f"{line.get('level', '')} {line['event']}".strip(), *details])
+
+
+@pytest.fixture(scope="session")
+def airflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+    """`airflow standalone` as `make airflow` starts it, with our DAGs and those of tests/e2e/dags.
+
+    It knows no connection until airflow_connection is asked for.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ours = (images.ROOT / "airflow" / "dags", Path(__file__).parent / "dags")
+    home = tmp_path_factory.mktemp("airflow")
+    server = orchestration.Server(home, port, tuple(each for each in ours if each.is_dir()))
+    server.start()
+    try:
+        server.wait_healthy()
+        asked = Airflow(server)
+        yield asked
+        asked.api.close()
+    finally:
+        server.stop()
+        print(server.log.read_text()[-4000:])
+
+
+@pytest.fixture(scope="module")
+def gateway_address(installed: Installed) -> str:
+    """Where the chart's gateway is reached now; another module may install the chart anew."""
+    found = installed.kube(installed.release.namespace).wait(
+        "gateway", installed.release.name, lambda g: g.get("status", {}).get("addresses"), 180
+    )
+    return f"http://{found['status']['addresses'][0]['value']}"
+
+
+@pytest.fixture(scope="module")
+def airflow_connection(
+    airflow_server: Airflow, installed: Installed, shared_kube: Kube, gateway_address: str
+) -> str:
+    """Have `fairlead_default` in the running Airflow: an account with `edit` in shared_kube."""
+    config = account.kubeconfig(installed.access, shared_kube.namespace, "pipelines", {})
+    extra = {
+        "kube_config": config,
+        "namespace": shared_kube.namespace,
+        "gateway_address": gateway_address,
+    }
+    airflow_server.connect("fairlead_default", conn_type="fairlead", extra=extra)
+    return "fairlead_default"

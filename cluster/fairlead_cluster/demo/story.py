@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fairlead_cluster import belongings, errors, fitness, imagetable, pins, progress, providers, up
 from fairlead_cluster.demo import exam, example, place, report
 from fairlead_cluster.demo.parts import Parts
+from fairlead_cluster.provider import Provider
 from fairlead_cluster.settings import Settings
 
 NUM_SHOWN = 12
@@ -44,8 +45,22 @@ def tell(settings: Settings, chosen: Chosen) -> None:
         ClusterError: One clear line with the way out; the next run goes on from here.
     """
     parts = Parts(total=7)
-    provider = providers.choose(settings)
     progress.say("Fairlead's demo: a dataset becomes a served model on a real Kubernetes.")
+    where = prepare(providers.choose(settings), parts)
+    with parts.part("the FineTuneJob: teach it amounts", 260):
+        train(where)
+    with parts.part("two ModelServices: the base and the fine-tuned model", 60):
+        serve(where)
+    with parts.part(f"{chosen.num_questions} held-out questions over HTTP", 10):
+        result = ask(where, chosen)
+    show(result, chosen.seed)
+    progress.say("\nHow long it took:")
+    progress.say("\n".join(report.times(parts.seconds)))
+    progress.say(_what_next(where))
+
+
+def prepare(provider: Provider, parts: Parts) -> place.Place:
+    """Bring about all that the example starts from: four parts of the demo."""
     with parts.part("a cluster", 20, pins.USUAL_SECONDS):
         where = place.at(provider.reach(up.Wanted()))
         require_gateway_api(where)
@@ -58,16 +73,7 @@ def tell(settings: Settings, chosen: Chosen) -> None:
     with parts.part("storage, dataset and a small base model that knows dates", 25, 120):
         belongings.own_namespace(where, example.NAMESPACE)
         make_base(where, references)
-    with parts.part("the FineTuneJob: teach it amounts", 260):
-        train(where)
-    with parts.part("two ModelServices: the base and the fine-tuned model", 60):
-        serve(where)
-    with parts.part(f"{chosen.num_questions} held-out questions over HTTP", 10):
-        result = ask(where, chosen)
-    show(result, chosen.seed)
-    progress.say("\nHow long it took:")
-    progress.say("\n".join(report.times(parts.seconds)))
-    progress.say(_what_next(where))
+    return where
 
 
 def require_gateway_api(where: place.Place) -> None:

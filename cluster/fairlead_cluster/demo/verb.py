@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fairlead_cluster import errors, state
 from fairlead_cluster.demo import example, story
@@ -25,14 +27,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Wait for the end of another demo on the same cluster."""
+    where = slug(settings)
+    busy = f"another demo runs on {where}; waiting for its end"
+    # Beside the cache: a context of the user's own may be used without being root.
+    with state.lock(settings.cache_dir, f"demo-{where}", busy):
+        yield
+
+
+def slug(settings: Settings) -> str:
+    """Name of the cluster as files may carry it."""
+    return re.sub(r"[^\w.-]", "-", settings.context or settings.name)
+
+
 def run(settings: Settings, given: argparse.Namespace) -> int:
     """Run the demo; a second one on the same cluster waits for the first."""
     seed = story.fresh_seed() if given.seed is None else given.seed
-    where = re.sub(r"[^\w.-]", "-", settings.context or settings.name)
-    busy = f"another demo runs on {where}; waiting for its end"
     try:
-        # Beside the cache: a context of the user's own may be used without being root.
-        with state.lock(settings.cache_dir, f"demo-{where}", busy):
+        with alone(settings):
             story.tell(settings, story.Chosen(seed=seed, num_questions=given.questions))
     except KeyboardInterrupt as interrupted:
         raise errors.Interrupted(
