@@ -16,6 +16,7 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHo
 from airflow.sdk.exceptions import AirflowException
 from kubernetes import client, watch  # type: ignore[import-untyped]
 
+from fairlead_airflow import endpoint as endpoints
 from fairlead_airflow.manifests import Manifest
 from fairlead_api import names, outcome
 
@@ -134,6 +135,18 @@ class FairleadHook(KubernetesHook):
                 ) from refused
             return None
         return found
+
+    def endpoint(self, of: Target) -> endpoints.Endpoint:
+        """Where a ModelService answers, by the connection's gateway if it names one.
+
+        Raises:
+            endpoints.NotServing: When there is no such service, or it has no address yet.
+        """
+        body = self.read(of)
+        if body is None:
+            raise endpoints.NotServing(f"{of} is not there (namespace {of.namespace})")
+        gateway: str | None = self._get_field("gateway_address")  # type: ignore[no-untyped-call]
+        return endpoints.of_body(body, gateway or "")
 
     def apply(self, body: Manifest) -> Manifest:
         """Server-side apply; what others have set otherwise is taken over."""

@@ -29,7 +29,7 @@ def get_provider_info() -> dict[str, Any]:
 
 
 def _fields() -> dict[str, Any]:
-    """Fields of the connection form; the names are those of the cncf provider's hook."""
+    """Fields of the connection form; all but the last are the cncf provider's too."""
     return {
         "in_cluster": {
             "label": "In cluster",
@@ -51,5 +51,10 @@ def _fields() -> dict[str, Any]:
             "label": "Namespace",
             "schema": _TEXT,
             "description": "Where resources are made that name none; empty: default.",
+        },
+        "gateway_address": {
+            "label": "Gateway address",
+            "schema": _TEXT,
+            "description": "http://ADDRESS[:PORT]; needed where DNS doesn't know the services.",
         },
     }
