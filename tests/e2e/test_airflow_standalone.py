@@ -1,6 +1,16 @@
 """A real Airflow beside the cluster: its DAGs run, and its connection may what `edit` may."""
 
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
 import pytest
+
+from fairlead_cluster import orchestration
 
 pytestmark = pytest.mark.e2e
 
@@ -27,3 +37,51 @@ def test_connection_may_edit_its_namespace_and_no_other(
     assert seen["works"], seen["says"]
     assert shared_kube.namespace in seen["says"]
     assert (seen["own"], seen["other"]) == (200, 403)
+
+
+@pytest.fixture
+def verb(installed):
+    """`fairlead-cluster airflow` on the tests' cluster, as `make airflow` calls it; its port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    name = installed.cluster.where.name
+    words = [sys.executable, "-m", "fairlead_cluster", "airflow", "--name", name, "--port", port]
+    with subprocess.Popen(
+        [str(word) for word in words],
+        env=os.environ | {"FAIRLEAD_PROVIDER": "embedded"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        yield process, port
+        process.kill()
+        orchestration.end(installed.cluster.where.airflow)
+
+
+def test_verb_says_how_to_get_in_and_ctrl_c_ends_all_of_it(verb, installed):
+    process, port = verb
+    said = ""
+    for line in process.stdout:
+        said += line
+        if "Ctrl-C ends Airflow" in line:
+            break
+    (password,) = re.findall(r"password  (\S+)", said)
+    url = f"http://localhost:{port}"
+    assert url in said
+    with httpx.Client(base_url=url, trust_env=False, timeout=60) as asked:
+        assert asked.get("/api/v2/dags").status_code == httpx.codes.UNAUTHORIZED
+        login = {"username": "admin", "password": password}
+        token = asked.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        asked.headers["Authorization"] = f"Bearer {token}"
+        health = asked.get("/api/v2/monitor/health").json()
+    assert {part["status"] for part in health.values()} == {"healthy"}
+    session = int((installed.cluster.where.airflow / "session.json").read_text()[1:].split(",")[0])
+    process.send_signal(signal.SIGINT)
+    left = process.stdout.read()
+    assert process.wait(120) == 0, said + left
+    assert "goes on" in left
+    listed = subprocess.run(
+        ["ps", "-o", "stat=", "--sid", str(session)], capture_output=True, text=True
+    ).stdout.split()
+    assert [state for state in listed if not state.startswith("Z")] == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,13 +44,27 @@ def _port(text: str) -> int:
 
 def run(settings: Settings, given: argparse.Namespace) -> int:
     """Start Airflow and wait until Ctrl-C, which ends all of it."""
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(sign) is not signal.SIG_IGN:  # nohup
-            signal.signal(sign, signal.default_int_handler)
     busy = "Airflow of this cluster runs in another terminal; waiting for its end (Ctrl-C there)"
-    with state.lock(settings.cache_dir, f"airflow-{verb.slug(settings)}", busy):
+    with (
+        _answered(signal.default_int_handler, signal.SIGTERM, signal.SIGHUP),
+        state.lock(settings.cache_dir, f"airflow-{verb.slug(settings)}", busy),
+    ):
         tell(settings, given.port)
     return 0
+
+
+@contextmanager
+def _answered(handler: Any, *signals: signal.Signals) -> Iterator[None]:
+    """Answer these signals so for a while; those that are ignored (nohup) stay so."""
+    before = {sign: signal.getsignal(sign) for sign in signals}
+    for sign, old in before.items():
+        if old is not signal.SIG_IGN:
+            signal.signal(sign, handler)
+    try:
+        yield
+    finally:
+        for sign, old in before.items():
+            signal.signal(sign, old)
 
 
 def tell(settings: Settings, port: int) -> None:
@@ -75,8 +91,11 @@ def tell(settings: Settings, port: int) -> None:
     except KeyboardInterrupt:
         progress.say("")
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # half an end is worse than a slow one
-        with progress.step("end Airflow", 10):
+        # Half an end is worse than a slow one.
+        with (
+            _answered(signal.SIG_IGN, signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
+            progress.step("end Airflow", 10),
+        ):
             server.stop()
     progress.say("Airflow has ended; what its tasks began in the cluster goes on")
 
