@@ -74,6 +74,7 @@ test-e2e: $(STAMP)  ## tests against the whole cluster with images
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
 	@$(PY) -m fairlead_cli crds --directory charts/fairlead/templates/crds
 
-lock: $(STAMP)  ## resolve requirements/dev.in anew, and what tests bring into the images
+lock: $(STAMP)  ## resolve requirements/dev.in anew, and what follows it in the images
 	@$(LOCK) requirements/dev.in -o requirements/dev.txt
+	@$(LOCK) requirements/airflow.in -o requirements/airflow.txt
 	@$(LOCK) $(addprefix --no-emit-package ,packaging pygments typing-extensions) requirements/image-tests.in -o requirements/image-tests.txt

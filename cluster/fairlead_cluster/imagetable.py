@@ -45,7 +45,9 @@ _IMAGES: Final = (
     Image("build", "base", 20, is_published=False),
     Image("torch", "torch", 150, parents=_BUILT_ON, is_published=False),
     Image("operator", "operator", 25, 5, _BUILT_ON),
+    Image("airflow", "airflow", 45, 10, _BUILT_ON),
     Image("addons", "addons", 10, 5, {"BASE_IMAGE": "base"}),
+    Image("postgres", "postgres", 25, 5, _BUILT_ON, is_published=False),
     Image("trainer", "trainer", 180, 60, _WITH_TORCH),
     Image("server", "server", 120, 60, _WITH_TORCH, by_accelerator=True),
 )

@@ -40,7 +40,7 @@ class MemoryEngine(imageengine.Engine):
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of what builds read."""
-    for name in ("images", "requirements", "operator", "trainer", "server"):
+    for name in ("images", "requirements", "operator", "trainer", "server", "airflow"):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".venv", "build")
         shutil.copytree(ROOT / name, tmp_path / "tree" / name, ignore=ignored)
     return tmp_path / "tree"

@@ -1,6 +1,7 @@
 """Every Dockerfile keeps the rules that make it safe, small and buildable anywhere."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ OWN = {
     "operator": {"operator/api", "operator/controller"},
     "trainer": {"operator/api", "trainer", "images/trainer"},
     "server": {"operator/api", "server", "images/server"},
+    "airflow": {"operator/api", "airflow"},
     "addons": {"bin"},
+    "postgres": {"images/postgres"},
 }
 FINAL = [
     (image.name, accelerator)
@@ -104,7 +107,7 @@ def test_torch_is_the_same_layer_for(name):
     assert parsed.stages[image.target("cpu")].parent == "${TORCH_IMAGE}"
 
 
-@pytest.mark.parametrize("name", ["operator", "trainer", "server"])
+@pytest.mark.parametrize("name", ["operator", "airflow", "trainer", "server"])
 def test_own_code_is_the_last_layer_of(name):
     image = imagetable.IMAGES[name]
     layers = [
@@ -124,6 +127,18 @@ def locked(name: str) -> dict[str, str]:
 def test_lock_agrees_with_the_torch_layer_below_it(name):
     torch, above = locked("torch.txt"), locked(name)
     assert {package: above.get(package, version) for package, version in torch.items()} == torch
+
+
+def test_airflow_in_the_image_is_the_one_that_tests_run():
+    dev, inside = locked("dev.txt"), locked("airflow.txt")
+    common = set(dev) & set(inside)
+    assert {name: inside[name] for name in common} == {name: dev[name] for name in common}
+
+
+def test_airflow_in_the_image_has_all_that_the_provider_asks_for():
+    project = tomllib.loads((ROOT / "airflow/pyproject.toml").read_text())["project"]
+    asked = {re.match(r"[a-z0-9-]+", each)[0] for each in project["dependencies"]}
+    assert asked - set(locked("airflow.txt")) == {"fairlead-api"}
 
 
 def test_every_context_folder_passes_the_ignore_file():

@@ -54,7 +54,7 @@ def test_trainer_and_server_share_their_one_layer_of_torch(pushed):
     assert [size for _, size in apart if size > TORCH_BYTES] == []
 
 
-@pytest.mark.parametrize("name", ["operator", "trainer", "server"])
+@pytest.mark.parametrize("name", ["operator", "airflow", "trainer", "server"])
 def test_own_code_is_a_small_last_layer_of(pushed, name):
     *_, (_, size) = pushed.layers(name)
     assert 0 < size < CODE_BYTES

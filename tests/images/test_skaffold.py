@@ -11,7 +11,8 @@ from fairlead_cluster import imagefile, imagetable
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = yaml.safe_load((ROOT / "skaffold.yaml").read_text())
 ARTIFACTS = {artifact["image"]: artifact for artifact in CONFIG["build"]["artifacts"]}
-BUILT = [image for image in imagetable.IMAGES.values() if image.name != "addons"]
+EMBEDDED = {"addons", "postgres"}
+BUILT = [image for image in imagetable.IMAGES.values() if image.name not in EMBEDDED]
 RELEASE = CONFIG["deploy"]["helm"]["releases"][0]
 
 

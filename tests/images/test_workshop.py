@@ -53,28 +53,33 @@ def again(workshop: images.Workshop, **changes) -> images.Workshop:
 
 
 ABOVE_TORCH = {"torch", "trainer", "server"}
+ABOVE_BUILD = {"build", "operator", "airflow", "postgres"}
 
 
 @pytest.mark.parametrize(
     ("file", "changed"),
     [
-        ("operator/api/fairlead_api/names.py", {"operator", "trainer", "server"}),
+        ("operator/api/fairlead_api/names.py", {"operator", "airflow", "trainer", "server"}),
         ("operator/controller/fairlead_operator/__init__.py", {"operator"}),
         ("operator/cli/README.md", set()),
         ("trainer/fairlead_trainer/__main__.py", {"trainer"}),
         ("trainer/tests/test_new.py", set()),
         ("server/fairlead_server/__main__.py", {"server"}),
+        ("airflow/fairlead_airflow/hooks.py", {"airflow"}),
+        ("airflow/dags/fine_tune.py", {"airflow"}),
+        ("requirements/airflow.txt", {"airflow"}),
         ("requirements/operator.txt", {"operator"}),
         ("requirements/trainer.txt", {"trainer"}),
         ("requirements/server.txt", {"server"}),
         ("requirements/torch.txt", ABOVE_TORCH),
         ("requirements/torch.in", set()),
         ("requirements/dev.txt", set()),
-        ("requirements/image-build.txt", {"build", "operator"} | ABOVE_TORCH),
+        ("requirements/image-build.txt", ABOVE_BUILD | ABOVE_TORCH),
         ("images/trainer/install", {"trainer"}),
         ("images/torch/install", ABOVE_TORCH),
         ("images/addons/Dockerfile", {"addons"}),
-        ("images/base/tools/uv-install", {"build", "operator"} | ABOVE_TORCH),
+        ("images/postgres/start", {"postgres"}),
+        ("images/base/tools/uv-install", ABOVE_BUILD | ABOVE_TORCH),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -92,7 +97,7 @@ def test_change_of_a_file_changes_the_keys_of_what_contains_it(workshop, tree, f
     ("changes", "unchanged"),
     [
         ({"base_image": "example.org/python:3.11.9"}, set()),
-        ({"accelerator": "cuda"}, {"base", "build", "operator", "addons"}),
+        ({"accelerator": "cuda"}, ALL - ABOVE_TORCH),
         ({"engine": imageengine.Engine("podman")}, ALL),
     ],
     ids=["base image", "accelerator", "engine"],
