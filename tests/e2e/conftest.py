@@ -295,10 +295,9 @@ def _new_namespace(installed: Installed, name: str) -> Kube:
 class Airflow:
     """A running Airflow, asked over its REST API as its pages ask it."""
 
-    def __init__(self, server: orchestration.Server) -> None:
-        self.server = server
-        self.api = httpx.Client(base_url=server.url, timeout=READ_SECONDS, trust_env=False)
-        login = {"username": orchestration.USER, "password": server.password()}
+    def __init__(self, url: str, password: str) -> None:
+        self.api = httpx.Client(base_url=url, timeout=READ_SECONDS, trust_env=False)
+        login = {"username": "admin", "password": password}
         token = self.api.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         self.api.headers["Authorization"] = f"Bearer {token}"
 
@@ -408,6 +407,12 @@ def _log_line(line: Any) -> str:
 
 
 @pytest.fixture(scope="session")
+def ask_airflow() -> Callable[[str, str], Airflow]:
+    """A function that logs in to the Airflow at an address, with a password."""
+    return Airflow
+
+
+@pytest.fixture(scope="session")
 def airflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """`airflow standalone` as `make airflow` starts it, with our DAGs and those of tests/e2e/dags.
 
@@ -422,7 +427,7 @@ def airflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow
     server.start()
     try:
         server.wait_healthy()
-        asked = Airflow(server)
+        asked = Airflow(server.url, server.password())
         yield asked
         asked.api.close()
     finally:
