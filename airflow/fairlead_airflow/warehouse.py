@@ -1,0 +1,270 @@
+"""Loads a day's answers into a table, by any connection of common.sql; needs no Airflow itself.
+
+The day's rows of a service are replaced in one transaction: a load that fails leaves what stood
+there, a load that is run again leaves the rows once. Rows are streamed; one that the database
+refuses is named.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
+from typing import Any, Final, Protocol
+
+from fairlead_airflow.jsonl import Line
+
+COLUMNS: Final = {
+    "day": "DATE",
+    "service": "TEXT",
+    "id": "TEXT",
+    "line": "INTEGER",
+    "model": "TEXT",
+    "prompt": "TEXT",
+    "answer": "TEXT",
+    "finish_reason": "TEXT",
+    "prompt_tokens": "INTEGER",
+    "answer_tokens": "INTEGER",
+}
+"""Of the table, with their types; all but the day are fields of the answers' rows."""
+REQUIRED: Final = frozenset({"service", "id", "model", "answer"})
+CHUNK_ROWS: Final = 200
+"""Rows of one statement: some databases take 2,100 parameters at most."""
+OF_A_ROW: Final = frozenset({"IntegrityError", "DataError"})
+"""PEP 249's names of errors that the values of a row cause."""
+_TABLE: Final = re.compile(r"[A-Za-z_][\w-]*(\.[A-Za-z_]\w*){0,2}")
+
+
+class InvalidLoad(ValueError):
+    """What was asked can't be loaded; the message names the field."""
+
+
+class BadRow(ValueError):
+    """A row is not one of an answer; the message names line, id and column."""
+
+
+class RowRefused(ValueError):
+    """The database refuses a row; the message names line, id and, where it is told, column."""
+
+
+class Database(Protocol):
+    """What is needed of common.sql's DbApiHook."""
+
+    supports_autocommit: bool
+
+    @property
+    def placeholder(self) -> str:
+        """How a parameter stands in a statement."""
+
+    def get_conn(self) -> Any:
+        """A connection of PEP 249."""
+
+    def set_autocommit(self, conn: Any, autocommit: bool) -> None:
+        """Whether each statement is a transaction."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row to load."""
+
+    line: int
+    """Of the file of answers."""
+    id: str
+    service: str
+    values: tuple[Any, ...]
+    """In the order of COLUMNS."""
+
+    def __str__(self) -> str:
+        return f"line {self.line} (id {self.id!r})"
+
+
+def check(table: str, day: str) -> None:
+    """Whether a table and a day can be meant.
+
+    Raises:
+        InvalidLoad: Naming which can't.
+    """
+    if not _TABLE.fullmatch(table):
+        raise InvalidLoad(f"table: {table!r} is not a name, or names with dots between")
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        raise InvalidLoad(f"day: {day!r} is not a day such as 2026-01-31") from None
+
+
+def read(lines: Iterable[Line], day: str) -> Iterator[Row]:
+    """Rows from the file of answers.
+
+    Raises:
+        BadRow: At the first that is none.
+    """
+    for line in lines:
+        try:
+            record = json.loads(line.text)
+        except (ValueError, RecursionError) as broken:
+            raise BadRow(f"line {line.number}: no JSON: {broken}") from None
+        if not isinstance(record, dict):
+            raise BadRow(f"line {line.number}: not an object")
+        yield _row(line.number, record, day)
+
+
+def _row(line: int, record: Mapping[str, Any], day: str) -> Row:
+    where = f"line {line} (id {record.get('id')!r})"
+    given = {column: record.get(column) for column in COLUMNS} | {"day": day}
+    for column, value in given.items():
+        if value is None and column in REQUIRED:
+            raise BadRow(f"{where}: {column} is missing")
+        wanted = int if COLUMNS[column] == "INTEGER" else str
+        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
+            kind = "a whole number" if wanted is int else "text"
+            raise BadRow(f"{where}: {column} must be {kind}, it is {value!r}")
+    return Row(line, str(given["id"]), str(given["service"]), tuple(given.values()))
+
+
+def load(database: Database, table: str, day: str, rows: Iterable[Row]) -> int:
+    """Replace the day's rows of the service that the rows are of; returns how many there are now.
+
+    Raises:
+        InvalidLoad: There is no row.
+        BadRow: Not all rows are of one service.
+        RowRefused: By the database; all stands as before.
+    """
+    rest = iter(rows)
+    first = next(rest, None)
+    if first is None:
+        raise InvalidLoad("there is no answer to load")
+    with closing(database.get_conn()) as connection:
+        if database.supports_autocommit:
+            database.set_autocommit(connection, False)
+        writer = _Writer(connection.cursor(), table, database.placeholder)
+        try:
+            if not writer.has_table():
+                connection.rollback()
+                writer.create()
+            num_rows = writer.replace(day, first, rest)
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+    return num_rows
+
+
+class _Writer:
+    """Statements of one transaction."""
+
+    def __init__(self, cursor: Any, table: str, placeholder: str) -> None:
+        self._cursor, self._table, self._placeholder = cursor, table, placeholder
+
+    def has_table(self) -> bool:
+        """Whether the table can be read; asked, since who may load may not make tables."""
+        try:
+            self._cursor.execute(f"SELECT 1 FROM {self._table} WHERE 1 = 0")
+            self._cursor.fetchall()
+        except Exception as failure:
+            if not is_about_the_statement(failure):
+                raise
+            return False
+        return True
+
+    def create(self) -> None:
+        """Make the table."""
+        columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
+        self._cursor.execute(f"CREATE TABLE {self._table} ({columns})")
+
+    def replace(self, day: str, first: Row, rest: Iterator[Row]) -> int:
+        """All of it, without the commit."""
+        mark = self._placeholder
+        self._cursor.execute(
+            f"DELETE FROM {self._table} WHERE day = {mark} AND service = {mark}",
+            (day, first.service),
+        )
+        num_rows, chunk = 0, [first, *islice(rest, CHUNK_ROWS - 1)]
+        while chunk:
+            for row in chunk:
+                if row.service != first.service:
+                    raise BadRow(f"{row}: service is {row.service}, line 1 has {first.service}")
+            self._insert_or_blame(chunk)
+            num_rows += len(chunk)
+            chunk = list(islice(rest, CHUNK_ROWS))
+        return num_rows
+
+    def _insert_or_blame(self, chunk: Sequence[Row]) -> None:
+        self._cursor.execute("SAVEPOINT chunk")
+        try:
+            self._insert(chunk)
+        except Exception as refused:
+            if not is_of_a_row(refused):
+                raise
+            self._blame(chunk, refused)
+        self._cursor.execute("RELEASE SAVEPOINT chunk")
+
+    def _blame(self, chunk: Sequence[Row], refused: Exception) -> None:
+        """Insert one by one what was refused together, to find the row that it was."""
+        self._cursor.execute("ROLLBACK TO SAVEPOINT chunk")
+        for row in chunk:
+            try:
+                self._insert([row])
+            except Exception as again:
+                if not is_of_a_row(again):
+                    raise
+                column = column_of(again)
+                where = f"{row}, column {column}" if column else str(row)
+                raise RowRefused(f"{self._table} refuses {where}: {first_line(again)}") from again
+        raise RowRefused(
+            f"{self._table} refuses lines {chunk[0].line} to {chunk[-1].line} together, but none"
+            f" alone: {first_line(refused)}"
+        ) from refused
+
+    def _insert(self, chunk: Sequence[Row]) -> None:
+        marks = ", ".join([self._placeholder] * len(COLUMNS))
+        values = ", ".join([f"({marks})"] * len(chunk))
+        self._cursor.execute(
+            f"INSERT INTO {self._table} ({', '.join(COLUMNS)}) VALUES {values}",
+            tuple(value for row in chunk for value in row.values),
+        )
+
+
+def is_of_a_row(failure: Exception) -> bool:
+    """Whether a row's values caused a failure, not the connection, the table or the statement."""
+    if isinstance(failure, OverflowError | UnicodeError):
+        return True  # the driver can't send it
+    return bool(OF_A_ROW & _kinds(failure))
+
+
+def is_about_the_statement(failure: Exception) -> bool:
+    """Whether the database answered, but couldn't do what the statement says."""
+    return bool({"ProgrammingError", "OperationalError"} & _kinds(failure))
+
+
+def _kinds(failure: Exception) -> set[str]:
+    return {kind.__name__ for kind in type(failure).__mro__}
+
+
+def column_of(failure: Exception) -> str:
+    """The column that a database names as the cause; empty where it names none of ours."""
+    told = getattr(getattr(failure, "diag", None), "column_name", None)  # Postgres
+    if told in COLUMNS:
+        return str(told)
+    text = first_line(failure)
+    if "check constraint" in text.lower():
+        return _column_in(text)
+    named = re.findall(r"(?:\bcolumn\s+|\.)[\"'`(]?(?:\w+\.)*(\w+)", text, re.IGNORECASE)
+    return next((name for name in named if name in COLUMNS), "")
+
+
+def _column_in(text: str) -> str:
+    """The one column that a constraint's name or condition holds."""
+    found = []
+    for name in sorted(COLUMNS, key=len, reverse=True):
+        rest = re.sub(rf"(?<![a-z]){name}(?![a-z])", "", text)
+        if rest != text:
+            found.append(name)
+        text = rest
+    return found[0] if len(found) == 1 else ""
+
+
+def first_line(failure: Exception) -> str:
+    """What a database says, without the row's values that some add below."""
+    return (str(failure).strip() or repr(failure)).splitlines()[0]
