@@ -15,12 +15,15 @@ _DELETED: Final = "DELETED"
 
 
 def until_done(
-    there: hooks.FairleadHook, of: hooks.Target, uid: str, generation: int, say: Callable[..., Any]
+    there: hooks.FairleadHook,
+    of: hooks.Target,
+    judge: Callable[[Manifest | None], waiting.Seen],
+    say: Callable[..., Any],
 ) -> dict[str, str]:
-    """Wait until a resource is done; returns what a trigger would yield."""
+    """Wait until a resource is what ``judge`` calls done; returns what a trigger would yield."""
     lines = waiting.Lines(str(of), say, time.monotonic)
     for body in versions(there, of, say):
-        seen = waiting.judge(body, uid, generation)
+        seen = judge(body)
         lines.tell(seen)
         lines.repeat()
         if (event := waiting.event(seen)) is not None:

@@ -89,11 +89,11 @@ def named(of: Target, status: int | None, reason: str, text: str) -> Refused | U
     return Refused(f"{of}: {message}", status)
 
 
-def patiently() -> tenacity.Retrying:
-    """Tries again what was not answered, for ten minutes."""
+def patiently(seconds: float = _PATIENCE_SECONDS) -> tenacity.Retrying:
+    """Tries again what was not answered."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Unreachable),
-        stop=tenacity.stop_after_delay(_PATIENCE_SECONDS),
+        stop=tenacity.stop_after_delay(seconds),
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=15),
         reraise=True,
     )
@@ -163,7 +163,13 @@ class FairleadHook(KubernetesHook):
         applied: Manifest = json.loads(answer.data)
         return applied
 
-    def suspend(self, of: Target, uid: str, suspended: bool = True) -> Manifest:
+    def suspend(
+        self,
+        of: Target,
+        uid: str,
+        suspended: bool = True,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> Manifest:
         """Suspend a FineTuneJob, or let it go on; refused where it isn't the one meant."""
         patch = {"metadata": {"uid": uid}, "spec": {"suspend": suspended}}
         patched: Manifest = self._call(
@@ -172,14 +178,20 @@ class FairleadHook(KubernetesHook):
             patch,
             field_manager=names.MANAGER_AIRFLOW,
             _content_type=MERGE,
+            patience_seconds=patience_seconds,
         )
         return patched
 
-    def delete(self, of: Target, uid: str) -> None:
+    def delete(self, of: Target, uid: str, patience_seconds: float = _PATIENCE_SECONDS) -> None:
         """Delete the one meant and no other; it may be gone already, or another in its place."""
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            self._call(of, self._custom.delete_namespaced_custom_object, body=options)
+            self._call(
+                of,
+                self._custom.delete_namespaced_custom_object,
+                body=options,
+                patience_seconds=patience_seconds,
+            )
         except Refused as refused:
             if refused.status not in (404, 409):
                 raise
@@ -228,8 +240,15 @@ class FairleadHook(KubernetesHook):
     def _custom(self) -> Any:
         return self.custom_object_client
 
-    def _call(self, of: Target, method: Any, *arguments: Any, **options: Any) -> Any:
-        for attempt in patiently():
+    def _call(
+        self,
+        of: Target,
+        method: Any,
+        *arguments: Any,
+        patience_seconds: float = _PATIENCE_SECONDS,
+        **options: Any,
+    ) -> Any:
+        for attempt in patiently(patience_seconds):
             with attempt, _named_failures(of):
                 answer = method(
                     *of.place,

@@ -1,28 +1,16 @@
 """Waits in the triggerer until a resource is done; thousands wait on one stream."""
 
 import asyncio
+import dataclasses
 import time
-from collections.abc import AsyncIterator
-from enum import StrEnum
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-import tenacity
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from fairlead_airflow import hooks, stream, waiting, watch
-
-KILL_SECONDS: Final = 20
-"""Longest that a kill is tried: Airflow allows 30 s of it ([triggerer] on_kill_timeout)."""
-
-
-class OnKill(StrEnum):
-    """What becomes of the work of a task that somebody kills."""
-
-    DELETE = "delete"
-    SUSPEND = "suspend"  # a FineTuneJob: its checkpoints stay, a cleared task goes on from them
-    KEEP = "keep"
-
+from fairlead_airflow import ending, hooks, naming, stream, waiting, watch
+from fairlead_airflow.ending import OnKill
 
 _Key = tuple[str, str, str]
 _watches: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, watch.SharedWatch]]] = (
@@ -53,6 +41,7 @@ class ResourceTrigger(BaseTrigger):
         uid: str,
         generation: int,
         fairlead_conn_id: str,
+        task: Mapping[str, Any],
         on_kill: str = OnKill.DELETE,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # upstream
@@ -60,7 +49,9 @@ class ResourceTrigger(BaseTrigger):
         self.uid = uid
         self.generation = generation
         self.fairlead_conn_id = fairlead_conn_id
+        self.waits_for = naming.TaskKey(**task)
         self.on_kill_action = OnKill(on_kill)
+        self._has_fired = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which another triggerer goes on."""
@@ -73,6 +64,7 @@ class ResourceTrigger(BaseTrigger):
                 "uid": self.uid,
                 "generation": self.generation,
                 "fairlead_conn_id": self.fairlead_conn_id,
+                "task": dataclasses.asdict(self.waits_for),
                 "on_kill": self.on_kill_action.value,
             },
         )
@@ -85,42 +77,34 @@ class ResourceTrigger(BaseTrigger):
         try:
             while True:
                 try:
-                    body = await asyncio.wait_for(waiter.look(), waiting.REPEAT_SECONDS)
+                    seen = await self._next(stream_, waiter)
                 except TimeoutError:
                     lines.repeat()
                     continue
-                seen = waiting.judge(body, self.uid, self.generation)
-                if isinstance(seen, waiting.Gone):
-                    # Or the stream is still where one of this name was deleted before ours.
-                    now = await stream_.read(self.of.name)
-                    seen = waiting.judge(now, self.uid, self.generation)
                 lines.tell(seen)
                 if (event := waiting.event(seen)) is not None:
+                    self._has_fired = True
                     yield TriggerEvent(event)  # type: ignore[no-untyped-call]
                     return
         finally:
             await stream_.leave(self.of.name, waiter)
 
-    async def on_kill(self) -> None:
-        """Somebody killed the task: its work ends too."""
-        if self.on_kill_action is OnKill.KEEP:
-            return
-        source = stream.Kubernetes(self.fairlead_conn_id, self.of.kind, self.of.namespace)
-        patiently = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(watch.Unavailable),
-            stop=tenacity.stop_after_delay(KILL_SECONDS),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=5),
-            reraise=True,
-        )
-        async for attempt in patiently:
-            with attempt:
-                async with source.open() as connection:
-                    await self._end(connection)
+    async def _next(self, stream_: watch.SharedWatch, waiter: watch.Waiter) -> waiting.Seen:
+        """What the next version means; nothing of it stays in memory: thousands wait."""
+        body = await asyncio.wait_for(waiter.look(), waiting.REPEAT_SECONDS)
+        seen = self.judge(body)
+        if isinstance(seen, waiting.Gone):
+            # Or the stream is still where one of this name was deleted before ours.
+            seen = self.judge(await stream_.read(self.of.name))
+        return seen
 
-    async def _end(self, connection: stream.Connection) -> None:
-        if self.on_kill_action is OnKill.DELETE:
-            self.log.info("killed: deleting %s", self.of)
-            await connection.delete(self.of.name, self.uid)
-        else:
-            self.log.info("killed: suspending %s", self.of)
-            await connection.suspend(self.of.name, self.uid)
+    def judge(self, body: Mapping[str, Any] | None) -> waiting.Seen:
+        """What a version of the resource means; subclasses wait for less."""
+        return waiting.judge(body, self.uid, self.generation)
+
+    async def on_kill(self) -> None:
+        """Told to stop: where the task is over, its work ends too."""
+        if self._has_fired:
+            return
+        work = ending.Work(self.of, self.uid, self.on_kill_action)
+        await ending.in_triggerer(self.waits_for, work, self.fairlead_conn_id, self.log)

@@ -14,11 +14,23 @@ from airflow.sdk.bases.operator import TriggerFailureReason
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
+    AirflowTaskTimeout,
     TaskDeferralTimeout,
     TaskDeferred,
 )
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import TaskStatesResult
 
-from fairlead_airflow import hooks, naming, operators, stream, triggers, watch
+from fairlead_airflow import (
+    ending,
+    following,
+    hooks,
+    naming,
+    operators,
+    stream,
+    triggers,
+    watch,
+)
 from fairlead_api import names
 
 pytestmark = pytest.mark.cluster
@@ -49,6 +61,32 @@ def connection(cluster, team, monkeypatch):
     extra = {"kube_config_path": str(cluster.kubeconfig), "namespace": team}
     described = json.dumps({"conn_type": "fairlead", "extra": extra})
     monkeypatch.setenv("AIRFLOW_CONN_FAIRLEAD_DEFAULT", described)
+
+
+class StandInSupervisor:
+    """Says that every task is in one state, as Airflow would if it were so."""
+
+    def __init__(self):
+        self.state = "failed"
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+        self.was_asked = threading.Event()
+
+    def send(self, question):
+        self.was_asked.set()
+        assert self.may_answer.wait(PATIENCE_SECONDS)
+        if self.state is None:
+            raise EOFError("Request socket closed before length")
+        (task,), (run,) = question.task_ids, question.run_ids
+        return TaskStatesResult(task_states={run: {task: self.state}})
+
+
+@pytest.fixture(autouse=True)
+def airflow_says(monkeypatch):
+    """Airflow, who is asked for a task's state before its work is ended."""
+    stand_in = StandInSupervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", stand_in, raising=False)
+    return stand_in
 
 
 @pytest.fixture
@@ -240,6 +278,86 @@ def test_cleared_task_goes_on_with_what_its_kill_suspended(there, job):
     assert not there.read(job)["spec"]["suspend"]
 
 
+ALIVE = ["deferred", "running", "queued", "scheduled", "up_for_retry", "restarting", None]
+
+
+@pytest.mark.parametrize("state", ALIVE, ids=str)
+async def test_work_of_a_task_that_is_not_over_outlives_a_kill(
+    there, job, airflow_says, capsys, state
+):
+    operator = task()
+    trigger = again(deferred(operator).trigger)
+    airflow_says.state = state
+    await trigger.on_kill()
+    await in_thread(operator.on_kill)
+    assert await in_thread(there.read, job) is not None
+    words = f"the task is {state}" if state else "Request socket closed before length"
+    said = capsys.readouterr().out
+    assert said.count(words) == 2
+    assert said.count(f"{job} goes on") == 2
+
+
+async def test_kill_is_carried_out_though_airflow_cancels_it_each_second(there, job, airflow_says):
+    trigger = deferred(task()).trigger
+    airflow_says.may_answer.clear()
+    killing = asyncio.create_task(asyncio.wait_for(trigger.on_kill(), 30))
+    await in_thread(airflow_says.was_asked.wait, PATIENCE_SECONDS)
+    for _ in range(3):
+        killing.cancel("user-action")
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await killing
+    airflow_says.may_answer.set()
+    while ending._going:
+        await asyncio.sleep(0.05)
+    assert await in_thread(there.read, job) is None
+
+
+async def test_kill_that_the_server_refuses_says_what_to_do(there, job, monkeypatch, capsys):
+    async def refused(connection, name, uid):
+        raise hooks.Refused("may not delete", 403)
+
+    monkeypatch.setattr(stream.Connection, "delete", refused)
+    await deferred(task()).trigger.on_kill()
+    said = capsys.readouterr().out
+    assert f"may not delete; end it by hand: kubectl -n {job.namespace} delete {job}" in said
+
+
+async def test_kill_after_the_event_leaves_the_result(there, job, tell):
+    trigger = deferred(task()).trigger
+    await in_thread(lambda: tell(job, "Complete", artifact=ARTIFACT))
+    await asyncio.wait_for(fire(trigger), PATIENCE_SECONDS)
+    await trigger.on_kill()
+    assert await in_thread(there.read, job) is not None
+
+
+def test_task_killed_while_it_asks_for_its_work_leaves_none(there, job, monkeypatch):
+    operator = task()
+    apply = hooks.FairleadHook.apply
+
+    def killed_meanwhile(hook, body):
+        operator.on_kill()
+        return apply(hook, body)
+
+    monkeypatch.setattr(hooks.FairleadHook, "apply", killed_meanwhile)
+    with pytest.raises(AirflowException, match="was killed while it made finetunejob/"):
+        operator.execute(context())
+    assert there.read(job) is None
+
+
+def test_time_that_is_over_in_the_worker_ends_the_work(there, job, airflow_says, monkeypatch):
+    def late(*_):
+        raise AirflowTaskTimeout
+
+    monkeypatch.setattr(following, "until_done", late)
+    operator = task(deferrable=False)
+    airflow_says.state = "running"
+    with pytest.raises(AirflowTaskTimeout):
+        operator.execute(context())
+    operator.on_kill()  # as Airflow does next
+    assert there.read(job) is None
+
+
 async def test_kill_spares_a_job_of_the_same_name_made_since(there, job):
     old = deferred(task()).trigger
     there.delete(job, old.uid)
@@ -260,7 +378,7 @@ def test_service_that_others_made_outlives_the_tasks_kill(there, kubectl, team):
         task_id="serve", name="production", manifest={"spec": {"model": {"uri": "pvc://work/new"}}}
     )
     trigger = deferred(serve).trigger
-    assert trigger.on_kill_action is triggers.OnKill.KEEP
+    assert trigger.on_kill_action is ending.OnKill.KEEP
     serve.on_kill()
     found = there.read(hooks.Target(names.MODELSERVICE, team, "production"))
     assert found["spec"]["model"]["uri"] == "pvc://work/new"

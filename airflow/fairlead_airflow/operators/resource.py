@@ -1,16 +1,32 @@
 """The task of one resource: makes it, waits until it is done and hands on what came of it."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Final, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferralTimeout
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowTaskTimeout,
+    TaskDeferralTimeout,
+)
 
-from fairlead_airflow import following, hooks, manifests, naming, results, submission, waiting
+from fairlead_airflow import (
+    ending,
+    following,
+    hooks,
+    manifests,
+    naming,
+    results,
+    submission,
+    waiting,
+)
+from fairlead_airflow.ending import OnKill
 from fairlead_airflow.submission import Step
-from fairlead_airflow.triggers import OnKill, ResourceTrigger
+from fairlead_airflow.triggers import ResourceTrigger
 from fairlead_api import names, termination
 from fairlead_api.conditions import Reason
 
@@ -55,7 +71,9 @@ class ResourceOperator(BaseOperator):
         self.on_kill_action = OnKill(on_kill_action)
         if self.on_kill_action is OnKill.SUSPEND and self.kind != names.FINETUNEJOB:
             raise ValueError(f"on_kill_action: a {self.kind} can't be suspended")
-        self._submitted: Mapping[str, Any] | None = None
+        self._asked_by: naming.TaskKey | None = None
+        self._work: ending.Work | None = None
+        self._is_over = False
 
     @cached_property
     def hook(self) -> hooks.FairleadHook:
@@ -64,28 +82,71 @@ class ResourceOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Make the resource, or take over what an earlier try made, and wait for it."""
-        standing = self._submitted = self.submit(self.body(context))
-        if not submission.made(standing, task_key(context)):
-            self.on_kill_action = OnKill.KEEP
-        of, metadata = hooks.Target.of(standing), standing["metadata"]
-        uid, generation = metadata["uid"], metadata["generation"]
-        seen = waiting.judge(standing, uid, generation)
-        event = waiting.event(seen)
+        self._asked_by = task_key(context)
+        try:
+            return self.wait_for(self._begin(self.body(context)))
+        except AirflowTaskTimeout:
+            # Airflow tells the task to stop, too, but says that it is running.
+            if self._work is not None:
+                ending.now(self.hook, self._work, "out of time", self.log)
+                self._work = None
+            raise
+
+    def _begin(self, wanted: manifests.Manifest) -> Mapping[str, Any]:
+        standing = self.submit(wanted)
+        self._work = self.work_of(standing)
+        if self._is_over:
+            ending.now(self.hook, self._work, "killed", self.log)
+            raise AirflowException(f"the task was killed while it made {self._work.of}")
+        return standing
+
+    def wait_for(self, standing: Mapping[str, Any]) -> dict[str, Any]:
+        """Wait for what stands there, deferred or not, and hand on what comes of it."""
+        work = self.work_of(standing)
+        of, generation = work.of, standing["metadata"]["generation"]
+        event = waiting.event(self.judge(standing, work.uid, generation))
         if event is None and self.deferrable:
-            trigger = ResourceTrigger(
-                of.kind, of.namespace, of.name, uid, generation, self.fairlead_conn_id,
-                self.on_kill_action,
-            )  # fmt: skip
-            of_ours = {"kind": of.kind, "namespace": of.namespace, "name": of.name}
             self.defer(
-                trigger=trigger,
+                trigger=self.trigger(work, generation),
                 method_name="execute_complete",
-                kwargs={"of": of_ours},
+                kwargs={"of": dataclasses.asdict(of)},
                 timeout=self.execution_timeout,
             )
         if event is None:
-            event = following.until_done(self.hook, of, uid, generation, self.log.info)
+            judge = partial(self.judge, uid=work.uid, generation=generation)
+            event = following.until_done(self.hook, of, judge, self.log.info)
         return self.finish(of, event)
+
+    def judge(self, body: Mapping[str, Any] | None, uid: str, generation: int) -> waiting.Seen:
+        """What a version of the resource means to this task."""
+        return waiting.judge(body, uid, generation)
+
+    def trigger(self, work: ending.Work, generation: int) -> ResourceTrigger:
+        """What waits while the task is deferred."""
+        return ResourceTrigger(**self.trigger_arguments(work, generation))
+
+    def trigger_arguments(self, work: ending.Work, generation: int) -> dict[str, Any]:
+        """What any trigger of ours is told."""
+        return {
+            **dataclasses.asdict(work.of),
+            "uid": work.uid,
+            "generation": generation,
+            "fairlead_conn_id": self.fairlead_conn_id,
+            "task": dataclasses.asdict(self._key),
+            "on_kill": work.on_kill,
+        }
+
+    @property
+    def _key(self) -> naming.TaskKey:
+        if self._asked_by is None:
+            raise RuntimeError("execute says which task of which run this is")
+        return self._asked_by
+
+    def work_of(self, standing: Mapping[str, Any]) -> ending.Work:
+        """What ends with the task: only what it made itself."""
+        is_ours = submission.made(standing, self._key)
+        action = self.on_kill_action if is_ours else OnKill.KEEP
+        return ending.Work(hooks.Target.of(standing), standing["metadata"]["uid"], action)
 
     def execute_complete(
         self, context: Context, event: dict[str, str], of: dict[str, str]
@@ -142,14 +203,19 @@ class ResourceOperator(BaseOperator):
     def finish(self, of: hooks.Target, event: Mapping[str, str]) -> dict[str, Any]:
         """Hand on the result; raises where there is none."""
         if event["result"] != "succeeded":
-            self._fail(of, event)
+            self.fail(of, event)
         self.log.info("%s: %s", of, event["message"])
         body = self.hook.read(of)
         if body is None:
             raise AirflowException(f"{of} was deleted before this task could read its result")
+        return self.result(body)
+
+    def result(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What the task hands on."""
         return results.of_body(body)
 
-    def _fail(self, of: hooks.Target, event: Mapping[str, str]) -> NoReturn:
+    def fail(self, of: hooks.Target, event: Mapping[str, str]) -> NoReturn:
+        """Fail with the resource's own reason, after the last words of its pods."""
         try:
             for pod, lines in self.hook.failed_logs(of):
                 self.log.error("last lines of pod %s:\n%s", pod, lines.rstrip())
@@ -160,30 +226,23 @@ class ResourceOperator(BaseOperator):
         raise (AirflowFailException if for_good else AirflowException)(message)
 
     def on_kill(self) -> None:
-        """Somebody killed the task while it waited in a worker: its work ends too."""
-        if self._submitted is not None:
-            self._end("killed", self._submitted)
+        """Told to stop in a worker: where the task is over, its work ends too."""
+        if self._asked_by is not None:
+            over = ending.in_worker(self.hook, self._asked_by, self._work, self.log)
+            self._is_over = self._is_over or over
 
     def resume_execution(
         self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context
     ) -> Any:
         """Go on after the trigger; where its time was over, the work ends as by a kill."""
+        self._asked_by = task_key(context)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
             found = self.hook.read(hooks.Target.of(self.body(context)))
-            if found is not None and submission.made(found, task_key(context)):
-                self._end("out of time", found)
+            if found is not None:
+                ending.now(self.hook, self.work_of(found), "out of time", self.log)
             raise
-
-    def _end(self, why: str, found: Mapping[str, Any]) -> None:
-        of, uid = hooks.Target.of(found), found["metadata"]["uid"]
-        if self.on_kill_action is OnKill.DELETE:
-            self.log.info("%s: deleting %s", why, of)
-            self.hook.delete(of, uid)
-        elif self.on_kill_action is OnKill.SUSPEND:
-            self.log.info("%s: suspending %s", why, of)
-            self.hook.suspend(of, uid)
 
 
 def task_key(context: Context) -> naming.TaskKey:
