@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python
 DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server airflow cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
-.PHONY: help venv up down status demo airflow images test test-fast test-cluster test-e2e gates format crds lock
+.PHONY: help venv up down status demo airflow screenshots images test test-fast test-cluster test-e2e gates format crds lock
 
 help:  ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 16
@@ -40,6 +40,9 @@ demo: $(STAMP)  ## train a model, serve it and ask it questions
 
 airflow: $(STAMP)  ## run Airflow with our DAGs on the demo's cluster (PORT=8080) until Ctrl-C
 	@$(PY) -m fairlead_cluster airflow $(if $(PORT),--port $(PORT))
+
+screenshots: $(STAMP)  ## take the docs' pictures of a running `make airflow` (PORT=8080)
+	@$(PY) docs/screenshots/take.py $(if $(PORT),--port $(PORT))
 
 images: $(STAMP)  ## build all images; `make images push REGISTRY=…` also pushes them
 	@$(PY) -m fairlead_cluster images $(if $(filter push,$(MAKECMDGOALS)),push $(if $(REGISTRY),--registry $(REGISTRY)),build)
