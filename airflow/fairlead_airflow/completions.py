@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from fairlead_airflow.fields import InvalidField
+
 OWN_PARAMETERS: Final = frozenset({"model", "prompt", "messages", "max_tokens", "n", "stream"})
 """Set by us: a DAG may not."""
 
@@ -40,10 +42,10 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Whether a DAG may set these.
 
     Raises:
-        ValueError: Naming those that it may not.
+        InvalidField: Naming those that it may not.
     """
     if taken := sorted(OWN_PARAMETERS & set(parameters)):
-        raise ValueError(f"parameters: {', '.join(taken)} can't be set here")
+        raise InvalidField(f"parameters: {', '.join(taken)} can't be set here")
 
 
 def read(document: Mapping[str, Any]) -> dict[str, Any]:

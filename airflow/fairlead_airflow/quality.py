@@ -90,7 +90,8 @@ class Rejected:
 class Accepted:
     """An answer that is."""
 
-    record: Mapping[str, Any]
+    row: Mapping[str, Any]
+    """As it was."""
 
 
 @dataclass

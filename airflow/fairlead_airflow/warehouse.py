@@ -49,6 +49,10 @@ class RowRefused(ValueError):
     """The database refuses a row; the message names line, id and, where it is told, column."""
 
 
+REFUSALS: Final = (InvalidLoad, BadRow, RowRefused)
+"""What no retry mends."""
+
+
 class Database(Protocol):
     """What is needed of common.sql's DbApiHook."""
 
