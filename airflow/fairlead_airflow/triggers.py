@@ -91,7 +91,8 @@ class ResourceTrigger(BaseTrigger):
 
     async def _next(self, stream_: watch.SharedWatch, waiter: watch.Waiter) -> waiting.Seen:
         """What the next version means; nothing of it stays in memory: thousands wait."""
-        body = await asyncio.wait_for(waiter.look(), waiting.REPEAT_SECONDS)
+        async with asyncio.timeout(waiting.REPEAT_SECONDS):
+            body = await waiter.look()
         seen = self.judge(body)
         if isinstance(seen, waiting.Gone):
             # Or the stream is still where one of this name was deleted before ours.

@@ -4,13 +4,15 @@ A waiter gets the newest version of its resource, never a backlog; versions that
 to look at are left out. Nothing is kept of resources that nobody waits for.
 
 Who joins a watch that runs already is told of the present by a read of its own, many at once by
-a new list: so a triggerer that takes over thousands of waiters asks for one list.
+a new list, asked for when no more come: so a triggerer that takes over thousands of waiters asks
+for one list.
 """
 
 import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
@@ -20,7 +22,8 @@ from fairlead_airflow.manifests import Manifest
 CHUNK: Final = 500  # resources a page of a list
 WATCH_SECONDS: Final = 300  # then the stream is opened anew, give or take a quarter
 FEW: Final = 8  # joining at once: read one by one
-JOIN_SECONDS: Final = 0.1  # in which those who join are one crowd
+JOIN_SECONDS: Final = 0.1  # nobody has joined for so long: the crowd is whole
+LONGEST_JOIN_SECONDS: Final = 5.0  # after which a crowd that still grows is told all the same
 LONGEST_PAUSE_SECONDS: Final = 30.0
 REOPEN_SECONDS: Final = 0.5  # between two streams: whoever closes them at once isn't hammered
 DELETED: Final = "DELETED"
@@ -147,6 +150,7 @@ class SharedWatch:
             try:
                 async with self._source.open() as api:
                     if not self._version:
+                        await self._crowd()
                         self._version = await self._list(api)
                         self._failures = 0
                     await self._stream(api)
@@ -170,21 +174,25 @@ class SharedWatch:
         """Tell everybody of the present; returns the version that it was."""
         self._joined.clear()
         self._somebody_joined.clear()
-        waited = set(self._waiters)
-        token = ""
+        waited, token = set(self._waiters), ""
         while True:
-            page = await api.page(CHUNK, token)
-            for body in page["items"]:
-                waited.discard(body["metadata"]["name"])
-                self._tell(body["metadata"]["name"], body)
-            version: str = page["metadata"]["resourceVersion"]
-            token = page["metadata"].get("continue") or ""
+            version, token, found = await self._page(api, token)
+            waited -= found
             if not token:
                 break
         for name in waited:
             self._tell(name, None)
         self.num_lists += 1
         return version
+
+    async def _page(self, api: Api, token: str) -> tuple[str, str, set[str]]:
+        """Tell of one page, which isn't kept beside the next: its version, what follows, names."""
+        page = await api.page(CHUNK, token)
+        for body in page["items"]:
+            self._tell(body["metadata"]["name"], body)
+        metadata = page["metadata"]
+        found = {body["metadata"]["name"] for body in page["items"]}
+        return metadata["resourceVersion"], metadata.get("continue") or "", found
 
     async def _stream(self, api: Api) -> None:
         """Pass on events until the stream ends, and the present to who joins."""
@@ -203,7 +211,7 @@ class SharedWatch:
 
     async def _welcome(self, api: Api) -> None:
         """Tell those who joined of the present; raises Gone to have a list tell many."""
-        await asyncio.sleep(JOIN_SECONDS)
+        await self._crowd()
         if len(self._joined) > FEW:
             raise Gone
         self._somebody_joined.clear()
@@ -211,6 +219,14 @@ class SharedWatch:
             name = self._joined.pop()
             if name in self._waiters:
                 self._tell(name, await api.read(name))
+
+    async def _crowd(self) -> None:
+        """Wait until all are there who come at once: one list tells them."""
+        longest = time.monotonic() + LONGEST_JOIN_SECONDS
+        num_joined = -1
+        while num_joined != len(self._joined) and time.monotonic() < longest:
+            num_joined = len(self._joined)
+            await asyncio.sleep(JOIN_SECONDS)
 
     async def _read(self, api: Api) -> None:
         seconds = int(WATCH_SECONDS * random.uniform(0.75, 1.25))

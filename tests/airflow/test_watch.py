@@ -159,6 +159,37 @@ async def test_a_crowd_that_joins_later_costs_one_more_list(cluster, shared):
     assert (shared.num_lists, cluster.calls.count("read")) == (2, 0)
 
 
+async def test_a_crowd_that_takes_its_time_costs_one_more_list_all_the_same(
+    cluster, shared, monkeypatch
+):
+    await look(shared.join("a"))
+    monkeypatch.setattr(watch, "JOIN_SECONDS", 0)  # one turn of the loop, as between two that join
+    crowd = []
+    for number in range(200):
+        crowd.append(shared.join(f"job-{number}"))
+        await asyncio.sleep(0)
+    for waiter in crowd:
+        assert await look(waiter) is None
+    assert (shared.num_lists, cluster.calls.count("read")) == (2, 0)
+
+
+async def test_a_crowd_without_an_end_is_told_in_time(cluster, shared, monkeypatch):
+    monkeypatch.setattr(watch, "JOIN_SECONDS", 0)
+    monkeypatch.setattr(watch, "LONGEST_JOIN_SECONDS", 0.05)
+
+    async def join_for_ever():
+        number = 0
+        while True:
+            shared.join(f"job-{number}")
+            number += 1
+            await asyncio.sleep(0)
+
+    first = shared.join("a")
+    joining = asyncio.create_task(join_for_ever())
+    assert await look(first) is None
+    joining.cancel()
+
+
 async def test_history_that_is_too_old_is_made_up_for_by_a_list(cluster, shared):
     waiter = shared.join("a")
     assert await look(waiter) is None
