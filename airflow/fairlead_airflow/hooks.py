@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import tenacity
 import urllib3
-from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook, KubernetesHook
+from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.sdk.exceptions import AirflowException
 from kubernetes import client, watch  # type: ignore[import-untyped]
 
@@ -172,6 +172,12 @@ class FairleadHook(KubernetesHook):
     ) -> Manifest:
         """Suspend a FineTuneJob, or let it go on; refused where it isn't the one meant."""
         patch = {"metadata": {"uid": uid}, "spec": {"suspend": suspended}}
+        return self.merge(of, patch, patience_seconds)
+
+    def merge(
+        self, of: Target, patch: Manifest, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> Manifest:
+        """Change some fields; a uid or resourceVersion in the patch must be the resource's."""
         patched: Manifest = self._call(
             of,
             self._custom.patch_namespaced_custom_object,
@@ -257,15 +263,6 @@ class FairleadHook(KubernetesHook):
                     _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
                 )
         return answer
-
-
-class AsyncFairleadHook(AsyncKubernetesHook):
-    """The same connection for triggers."""
-
-    default_conn_name = FairleadHook.default_conn_name
-
-    def __init__(self, fairlead_conn_id: str, **kwargs: Any) -> None:
-        super().__init__(conn_id=fairlead_conn_id, **kwargs)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from fairlead_airflow import hooks, watch
+from fairlead_airflow import asynchooks, hooks, watch
 from fairlead_airflow.manifests import Manifest
 from fairlead_api import names
 
@@ -104,7 +104,7 @@ class Kubernetes:
     """Opens connections to one kind in one namespace with an Airflow connection."""
 
     def __init__(self, conn_id: str, kind: str, namespace: str) -> None:
-        self._hook = hooks.AsyncFairleadHook(conn_id)
+        self._hook = asynchooks.AsyncFairleadHook(conn_id)
         self._of = hooks.Target(kind, namespace, "")
 
     @asynccontextmanager

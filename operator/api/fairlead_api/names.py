@@ -40,6 +40,8 @@ ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # child: hash of the manifest la
 ANNOTATION_RESTARTED_AT: Final = f"{GROUP}/restarted-at"  # ModelService: a new value, new pods
 ANNOTATION_TASK: Final = f"{GROUP}/airflow-task"  # dag/run/task[/index] that asked for it
 ANNOTATION_SPEC: Final = f"{GROUP}/airflow-spec"  # digest of the spec that it asked for
+ANNOTATION_REPLICAS: Final = f"{GROUP}/airflow-replicas"  # count before a task scaled it up
+ANNOTATION_REPLICAS_SET: Final = f"{GROUP}/airflow-replicas-set"  # count that the task set
 
 # --- Upstream's labels that we read --------------------------------------------------------
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"  # rank of the node
