@@ -141,7 +141,6 @@ def run(
         PromptRefused: A prompt was refused, and ``records_errors`` is off.
         ModelChanged: By ``check``; the answers are forgotten.
     """
-    completions.check_parameters(work.parameters)
     with Journal(work.folder, work.key) as journal:
         tally = Tally(num_prompts=sum(1 for _ in _read(work.prompts)))
         say("%d prompts, %d answers in %s", tally.num_prompts, len(journal), journal.path)

@@ -248,6 +248,25 @@ def test_refused_prompt_records_or_fails_and_nothing_else():
         )
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"concurrency": "many"}, "concurrency: must be a whole number"),
+        ({"max_tokens": 0}, "max_tokens: must be a whole number from 1"),
+        ({"max_errors": 50}, "max_errors: must be a number from 0 to 1"),
+        ({"prompts": "day.jsonl"}, "prompts: must be the whole path"),
+        ({"folder": "out"}, "folder: must be the whole path"),
+        ({"parameters": {"model": "other"}}, "parameters: model can't be set here"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else None,
+)
+def test_what_cant_be_meant_fails_before_a_cluster_is_asked(changes, words):
+    given = {"service": "units", "prompts": "/a", "folder": "/b", "fairlead_conn_id": "absent"}
+    task = BatchGenerateOperator(task_id="generate", **(given | changes))
+    with pytest.raises(AirflowFailException, match=words):
+        task.execute({})
+
+
 @pytest.mark.parametrize("given", ["1.5", 1.5, None, [], "0"], ids=repr)
 def test_whole_number_is_whole(given):
     with pytest.raises(fields.InvalidField, match="concurrency: must be a whole number"):

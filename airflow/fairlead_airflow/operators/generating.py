@@ -8,7 +8,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow import fields, hooks, pins
+from fairlead_airflow import completions, fields, hooks, pins
 from fairlead_api import names
 
 if TYPE_CHECKING:
@@ -109,22 +109,32 @@ class BatchGenerateOperator(BaseOperator):
         from fairlead_airflow import generation
         from fairlead_airflow.journal import Key
 
+        given = self._given()
+        folder = fields.path("folder", self.folder)
         namespace = self.namespace or self.hook.default_namespace()
         of = hooks.Target(names.MODELSERVICE, namespace, self.service)
         model = pins.settled_model(self.hook.read(of), of)
         return generation.Work(
-            prompts=fields.path("prompts", self.prompts),
-            folder=fields.path("folder", self.folder) / f"{namespace}.{self.service}",
+            folder=folder / f"{namespace}.{self.service}",  # no dot is in a namespace's name
             key=Key(namespace, self.service, model),
             endpoint=self.hook.endpoint(of),
-            concurrency=fields.whole("concurrency", self.concurrency),
-            max_tokens=fields.whole("max_tokens", self.max_tokens),
-            parameters=self.parameters or {},
-            records_errors=self.on_error == "record",
-            max_errors=fields.share("max_errors", self.max_errors),
-            timeout_seconds=self.timeout_seconds,
-            patience_seconds=self.patience_seconds,
+            **given,
         )
+
+    def _given(self) -> dict[str, Any]:
+        """What a DAG says of the asking; checked before a cluster is asked for anything."""
+        parameters = dict(self.parameters or {})
+        completions.check_parameters(parameters)
+        return {
+            "prompts": fields.path("prompts", self.prompts),
+            "concurrency": fields.whole("concurrency", self.concurrency),
+            "max_tokens": fields.whole("max_tokens", self.max_tokens),
+            "parameters": parameters,
+            "records_errors": self.on_error == "record",
+            "max_errors": fields.share("max_errors", self.max_errors),
+            "timeout_seconds": self.timeout_seconds,
+            "patience_seconds": self.patience_seconds,
+        }
 
     def _check(self, work: "Work") -> None:
         from fairlead_airflow.generation import ModelChanged
