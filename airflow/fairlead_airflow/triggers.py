@@ -77,7 +77,7 @@ class ResourceTrigger(BaseTrigger):
         try:
             while True:
                 try:
-                    seen = await self._next(stream_, waiter)
+                    seen = await self.next_seen(stream_, waiter)
                 except TimeoutError:
                     lines.repeat()
                     continue
@@ -89,15 +89,19 @@ class ResourceTrigger(BaseTrigger):
         finally:
             await stream_.leave(self.of.name, waiter)
 
-    async def _next(self, stream_: watch.SharedWatch, waiter: watch.Waiter) -> waiting.Seen:
+    async def next_seen(self, stream_: watch.SharedWatch, waiter: watch.Waiter) -> waiting.Seen:
         """What the next version means; nothing of it stays in memory: thousands wait."""
-        async with asyncio.timeout(waiting.REPEAT_SECONDS):
+        async with asyncio.timeout(self.longest_look()):
             body = await waiter.look()
         seen = self.judge(body)
         if isinstance(seen, waiting.Gone):
             # Or the stream is still where one of this name was deleted before ours.
             seen = self.judge(await stream_.read(self.of.name))
         return seen
+
+    def longest_look(self) -> float:
+        """Seconds after which something is said though nothing is seen."""
+        return waiting.REPEAT_SECONDS
 
     def judge(self, body: Mapping[str, Any] | None) -> waiting.Seen:
         """What a version of the resource means; subclasses wait for less."""

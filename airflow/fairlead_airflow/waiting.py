@@ -1,5 +1,6 @@
 """What a waiting task makes of what it sees, and how often it speaks; pure."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,6 +49,37 @@ def event(seen: Seen) -> dict[str, str] | None:
             return {"result": "failed", "reason": reason, "message": message}
         case Gone(message):
             return {"result": "gone", "reason": "Gone", "message": message}
+
+
+class Grace:
+    """Takes success for success only once it has lasted; what was reached must not be lost."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._since: float | None = None
+
+    def judge(self, seen: Seen) -> Seen:
+        """What is seen means, so long after it was first a success."""
+        if isinstance(seen, Gone) or self._seconds <= 0:
+            return seen
+        if isinstance(seen, outcome.Succeeded):
+            if self._since is None:
+                self._since = self._clock()
+            if self.left() <= 0:
+                return seen
+            return outcome.Waiting(f"{seen.line}; must stay so for {self._seconds:g} s")
+        if self._since is None:
+            return seen
+        lasted = self._clock() - self._since
+        now = seen.line if isinstance(seen, outcome.Waiting) else f"{seen.reason}: {seen.message}"
+        message = f"it was ready for {lasted:.0f} s of {self._seconds:g} s, then: {now}"
+        return outcome.Failed("UnreadyInGracePeriod", message)
+
+    def left(self) -> float:
+        """Seconds until it has lasted; endless before it is reached."""
+        if self._since is None:
+            return math.inf
+        return max(0.0, self._since + self._seconds - self._clock())
 
 
 class Lines:

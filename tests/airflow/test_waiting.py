@@ -62,3 +62,51 @@ def test_each_change_is_told_once_and_silence_is_broken(clock):
         "finetunejob/units: Training",
         "finetunejob/units: Training  (300 s waited)",
     ]
+
+
+READY = outcome.Succeeded("Ready, http://units")
+LOST = outcome.Waiting("Degraded  0/1 pods")
+
+
+def test_success_counts_once_it_has_lasted(clock):
+    grace = waiting.Grace(60, clock)
+    assert grace.judge(LOST) == LOST
+    assert grace.left() == float("inf")
+    assert grace.judge(READY) == outcome.Waiting("Ready, http://units; must stay so for 60 s")
+    clock.now += 59
+    assert isinstance(grace.judge(READY), outcome.Waiting)
+    assert grace.left() == 1
+    clock.now += 1
+    assert grace.judge(READY) == READY
+
+
+@pytest.mark.parametrize(
+    ("seen", "then"),
+    [
+        (LOST, "Degraded  0/1 pods"),
+        (outcome.Failed("Crashed", "exit code 1"), "Crashed: exit code 1"),
+    ],
+    ids=["not ready", "failed"],
+)
+def test_success_that_is_lost_is_a_failure(clock, seen, then):
+    grace = waiting.Grace(60, clock)
+    grace.judge(READY)
+    clock.now += 12
+    failed = grace.judge(seen)
+    assert failed.reason == "UnreadyInGracePeriod"
+    assert failed.message == f"it was ready for 12 s of 60 s, then: {then}"
+
+
+def test_what_is_gone_is_told_as_such(clock):
+    grace = waiting.Grace(60, clock)
+    grace.judge(READY)
+    gone = waiting.Gone("it was deleted")
+    assert grace.judge(gone) == gone
+    clock.now += 60
+    assert grace.judge(READY) == READY
+
+
+def test_without_a_grace_period_success_counts_at_once(clock):
+    grace = waiting.Grace(0, clock)
+    assert grace.judge(READY) == READY
+    assert grace.judge(LOST) == LOST
