@@ -6,6 +6,7 @@ from fairlead_airflow.operators.batches import (
     PreparePromptsOperator,
 )
 from fairlead_airflow.operators.deleting import DeleteOperator
+from fairlead_airflow.operators.evaluating import EvaluateOperator
 from fairlead_airflow.operators.generating import BatchGenerateOperator
 from fairlead_airflow.operators.resource import ResourceOperator
 from fairlead_airflow.operators.scaling import ScaleOperator
@@ -16,6 +17,7 @@ from fairlead_airflow.operators.training import FineTuneOperator
 __all__ = [
     "BatchGenerateOperator",
     "DeleteOperator",
+    "EvaluateOperator",
     "FilterAnswersOperator",
     "FineTuneOperator",
     "LoadAnswersOperator",
