@@ -72,10 +72,12 @@ class Waiter:
         self._news = asyncio.Event()
         self._body: Manifest | None = None
         self._failure: Exception | None = None
+        self.is_told = False
+        """Whether it was ever told of a version."""
 
     def tell(self, body: Manifest | None) -> None:
         """Replace what it would see next; None: there is no such resource."""
-        self._body = body
+        self._body, self.is_told = body, True
         self._news.set()
 
     def fail(self, failure: Exception) -> None:
@@ -215,10 +217,15 @@ class SharedWatch:
         if len(self._joined) > FEW:
             raise Gone
         self._somebody_joined.clear()
-        while self._joined:
-            name = self._joined.pop()
-            if name in self._waiters:
-                self._tell(name, await api.read(name))
+        try:
+            while self._joined:
+                name = next(iter(self._joined))
+                if name in self._waiters:
+                    self._tell_new(name, await api.read(name))
+                self._joined.discard(name)
+        finally:
+            if self._joined:  # whom the next connection tells
+                self._somebody_joined.set()
 
     async def _crowd(self) -> None:
         """Wait until all are there who come at once: one list tells them."""
@@ -245,6 +252,12 @@ class SharedWatch:
     def _tell(self, name: str, body: Manifest | None) -> None:
         for waiter in self._waiters.get(name, ()):
             waiter.tell(body)
+
+    def _tell_new(self, name: str, body: Manifest | None) -> None:
+        """Pass on what was read, but not to whom the stream has told of a later version since."""
+        for waiter in self._waiters.get(name, ()):
+            if not waiter.is_told:
+                waiter.tell(body)
 
     def _fail_all(self, failure: Exception) -> None:
         for waiters in self._waiters.values():

@@ -21,6 +21,9 @@ class Cluster:
         self.compacted = 0
         self.failing = []
         """What the next openings raise."""
+        self.failing_reads = []
+        self.slow = None
+        """What a read waits for before it answers with what it has found."""
         self.calls = []
         self.watched_from = []
         self.num_cut = 0
@@ -76,7 +79,12 @@ class Cluster:
 
     async def read(self, name):
         self.calls.append("read")
-        return self.bodies.get(name)
+        if self.failing_reads:
+            raise self.failing_reads.pop(0)
+        found = self.bodies.get(name)
+        if self.slow is not None:
+            await self.slow.wait()
+        return found
 
     async def events(self, version, seconds):
         self.calls.append("watch")
@@ -149,6 +157,34 @@ async def test_one_who_joins_later_costs_one_read(cluster, shared):
     await look(shared.join("a"))
     assert (await look(shared.join("b")))["metadata"]["name"] == "b"
     assert (shared.num_lists, cluster.calls.count("read")) == (1, 1)
+
+
+async def test_who_joins_later_is_told_though_the_read_fails(cluster, shared):
+    await cluster.put("b")
+    await cluster.put("c")
+    await look(shared.join("a"))
+    cluster.failing_reads = [watch.Unavailable("connection reset")]
+    late = {name: shared.join(name) for name in ("b", "c")}
+    for name, waiter in late.items():
+        assert (await look(waiter))["metadata"]["name"] == name
+    assert shared.num_lists == 1
+
+
+async def test_read_that_is_slower_than_the_stream_hides_nothing(cluster, shared):
+    await cluster.put("b", step=1)
+    await look(shared.join("a"))
+    cluster.slow = asyncio.Event()
+    waiter, last = shared.join("b"), shared.join("last")
+    while "read" not in cluster.calls:
+        await asyncio.sleep(0.01)
+    await cluster.put("b", step=2)
+    await cluster.put("last")
+    await look(last)  # so the stream has told of b, too
+    cluster.slow.set()
+    assert (await look(waiter))["step"] == 2
+    await look(shared.join("later"))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(waiter.look(), 0)
 
 
 async def test_a_crowd_that_joins_later_costs_one_more_list(cluster, shared):
