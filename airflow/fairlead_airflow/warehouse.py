@@ -5,31 +5,16 @@ there, a load that is run again leaves the rows once. Rows are streamed; one tha
 refuses is named.
 """
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from fairlead_airflow.jsonl import Line
+from fairlead_airflow import bigquery, rows
+from fairlead_airflow.rows import COLUMNS, BadRow, Row
 
-COLUMNS: Final = {
-    "day": "DATE",
-    "service": "TEXT",
-    "id": "TEXT",
-    "line": "INTEGER",
-    "model": "TEXT",
-    "prompt": "TEXT",
-    "answer": "TEXT",
-    "finish_reason": "TEXT",
-    "prompt_tokens": "INTEGER",
-    "answer_tokens": "INTEGER",
-}
-"""Of the table, with their types; all but the day are fields of the answers' rows."""
-REQUIRED: Final = frozenset({"service", "id", "model", "answer"})
 CHUNK_ROWS: Final = 200
 """Rows of one statement: some databases take 2,100 parameters at most."""
 OF_A_ROW: Final = frozenset({"IntegrityError", "DataError"})
@@ -41,21 +26,18 @@ class InvalidLoad(ValueError):
     """What was asked can't be loaded; the message names the field."""
 
 
-class BadRow(ValueError):
-    """A row is not one of an answer; the message names line, id and column."""
-
-
 class RowRefused(ValueError):
     """The database refuses a row; the message names line, id and, where it is told, column."""
 
 
-REFUSALS: Final = (InvalidLoad, BadRow, RowRefused)
+REFUSALS: Final = (InvalidLoad, BadRow, RowRefused, bigquery.LegacySQL)
 """What no retry mends."""
 
 
 class Database(Protocol):
     """What is needed of common.sql's DbApiHook."""
 
+    conn_type: str
     supports_autocommit: bool
 
     @property
@@ -67,21 +49,6 @@ class Database(Protocol):
 
     def set_autocommit(self, conn: Any, autocommit: bool) -> None:
         """Whether each statement is a transaction."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row to load."""
-
-    line: int
-    """Of the file of answers."""
-    id: str
-    service: str
-    values: tuple[Any, ...]
-    """In the order of COLUMNS."""
-
-    def __str__(self) -> str:
-        return f"line {self.line} (id {self.id!r})"
 
 
 def check(table: str, day: str) -> None:
@@ -98,36 +65,7 @@ def check(table: str, day: str) -> None:
         raise InvalidLoad(f"day: {day!r} is not a day such as 2026-01-31") from None
 
 
-def read(lines: Iterable[Line], day: str) -> Iterator[Row]:
-    """Rows from the file of answers.
-
-    Raises:
-        BadRow: At the first that is none.
-    """
-    for line in lines:
-        try:
-            record = json.loads(line.text)
-        except (ValueError, RecursionError) as broken:
-            raise BadRow(f"line {line.number}: no JSON: {broken}") from None
-        if not isinstance(record, dict):
-            raise BadRow(f"line {line.number}: not an object")
-        yield _row(line.number, record, day)
-
-
-def _row(line: int, record: Mapping[str, Any], day: str) -> Row:
-    where = f"line {line} (id {record.get('id')!r})"
-    given = {column: record.get(column) for column in COLUMNS} | {"day": day}
-    for column, value in given.items():
-        if value is None and column in REQUIRED:
-            raise BadRow(f"{where}: {column} is missing")
-        wanted = int if COLUMNS[column] == "INTEGER" else str
-        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool)):
-            kind = "a whole number" if wanted is int else "text"
-            raise BadRow(f"{where}: {column} must be {kind}, it is {value!r}")
-    return Row(line, str(given["id"]), str(given["service"]), tuple(given.values()))
-
-
-def load(database: Database, table: str, day: str, rows: Iterable[Row]) -> int:
+def load(database: Database, table: str, day: str, answers: Iterable[Row]) -> int:
     """Replace the day's rows of the service that the rows are of; returns how many there are now.
 
     Raises:
@@ -135,10 +73,12 @@ def load(database: Database, table: str, day: str, rows: Iterable[Row]) -> int:
         BadRow: Not all rows are of one service.
         RowRefused: By the database; all stands as before.
     """
-    rest = iter(rows)
+    rest = iter(answers)
     first = next(rest, None)
     if first is None:
         raise InvalidLoad("there is no answer to load")
+    if database.conn_type == bigquery.CONN_TYPE:
+        return bigquery.load(database, table, day, first, rest)
     with closing(database.get_conn()) as connection:
         if database.supports_autocommit:
             database.set_autocommit(connection, False)
@@ -186,9 +126,7 @@ class _Writer:
         )
         num_rows, chunk = 0, [first, *islice(rest, CHUNK_ROWS - 1)]
         while chunk:
-            for row in chunk:
-                if row.service != first.service:
-                    raise BadRow(f"{row}: service is {row.service}, line 1 has {first.service}")
+            rows.of_one_service(chunk, first.service)
             self._insert_or_blame(chunk)
             num_rows += len(chunk)
             chunk = list(islice(rest, CHUNK_ROWS))
@@ -232,7 +170,7 @@ class _Writer:
 
 def is_of_a_row(failure: Exception) -> bool:
     """Whether a row's values caused a failure, not the connection, the table or the statement."""
-    if isinstance(failure, OverflowError | UnicodeError):
+    if isinstance(failure, OverflowError | ValueError):
         return True  # the driver can't send it
     return bool(OF_A_ROW & _kinds(failure))
 

@@ -10,8 +10,9 @@ from contextlib import closing
 import pytest
 from airflow.sdk import BaseHook
 
-from fairlead_airflow import jsonl, warehouse
-from fairlead_airflow.warehouse import BadRow, InvalidLoad, RowRefused
+from fairlead_airflow import bigquery, jsonl, rows, warehouse
+from fairlead_airflow.rows import BadRow
+from fairlead_airflow.warehouse import InvalidLoad, RowRefused
 
 DAY = "2026-01-31"
 CHECKED = """
@@ -58,13 +59,13 @@ def record(number, **changes):
     } | changes  # fmt: skip
 
 
-def rows(*records, day=DAY):
+def answers(*records, day=DAY):
     lines = (jsonl.Line(number, jsonl.encode(row)) for number, row in enumerate(records, 1))
-    return warehouse.read(lines, day)
+    return rows.read(lines, day)
 
 
 def load(hook, *records, day=DAY, table="answers"):
-    return warehouse.load(hook, table, day, rows(*records, day=day))
+    return warehouse.load(hook, table, day, answers(*records, day=day))
 
 
 def test_table_is_made_and_filled(hook, sql):
@@ -108,7 +109,7 @@ def test_many_rows_are_streamed_in_chunks(hook, sql, monkeypatch):
 
     monkeypatch.setattr(warehouse._Writer, "_insert", watched)
     lines = (jsonl.Line(row["line"], jsonl.encode(row)) for row in streamed())
-    assert warehouse.load(hook, "answers", DAY, warehouse.read(lines, DAY)) == 2_505
+    assert warehouse.load(hook, "answers", DAY, rows.read(lines, DAY)) == 2_505
     assert sql("SELECT count(*), count(DISTINCT id) FROM answers") == [(2_505, 2_505)]
 
 
@@ -155,7 +156,7 @@ def test_row_that_is_none_is_named_and_the_old_day_stands(hook, sql, broken, wor
 @pytest.mark.parametrize("line", [b"{", b"[]", b"\xff"], ids=["JSON", "a list", "no text"])
 def test_line_that_is_no_row_is_named(line):
     with pytest.raises(BadRow, match="line 4"):
-        list(warehouse.read([jsonl.Line(4, line)], DAY))
+        list(rows.read([jsonl.Line(4, line)], DAY))
 
 
 def test_nothing_to_load_leaves_the_old_day(hook, sql):
@@ -227,3 +228,130 @@ class Diagnosed(Exception):
 )
 def test_column_is_named_where_the_database_names_it(failure, column):
     assert warehouse.column_of(failure) == column
+
+
+# --- BigQuery: no transaction of a connection, parameters by name --------------------------
+
+
+class StandInBigQuery:
+    """A stand-in for BigQuery's hook and cursor, with SQLite below them.
+
+    Like these it binds a mapping into the statement's %(name)s, runs scripts, commits each
+    statement by itself, and rolls a script's transaction back where it fails.
+    """
+
+    conn_type = "gcpbigquery"
+    supports_autocommit = False
+    use_legacy_sql = False
+
+    def __init__(self, path):
+        self.path = path
+        self.statements = []
+
+    def get_conn(self):
+        return self
+
+    def cursor(self):
+        return self
+
+    def commit(self):
+        raise AssertionError("it has no transactions")
+
+    rollback = commit
+
+    def close(self):
+        """Nothing is open."""
+
+    def execute(self, operation, parameters=None):
+        statement = operation % {
+            name: "NULL" if value is None
+            else str(value) if isinstance(value, int)
+            else "'" + value.replace("'", "''") + "'"
+            for name, value in (parameters or {}).items()
+        } if parameters else operation  # fmt: skip
+        self.statements.append(statement)
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            connection.executescript(statement)
+
+
+@pytest.fixture
+def cloud(path):
+    return StandInBigQuery(path)
+
+
+def test_bigquery_takes_a_day_by_a_table_aside(cloud, sql, path):
+    load(cloud, record(1, answer="it's 100% %(old)s", prompt_tokens=None))
+    load(cloud, record(1), day="2026-01-30")
+    given = [record(number) for number in range(1, 450)]
+    assert load(cloud, *given) == 449
+    assert load(cloud, record(1, answer="new")) == 1
+    assert sql("SELECT day, answer FROM answers ORDER BY day") == [
+        ("2026-01-30", "answer 1"),
+        (DAY, "new"),
+    ]
+    assert sql("SELECT name FROM sqlite_master") == [("answers",)]
+    types = [statement for statement in cloud.statements if "CREATE TABLE" in statement]
+    assert "answer STRING" in types[0]
+    assert "prompt_tokens INT64" in types[0]
+
+
+def test_text_reaches_bigquery_as_it_is(cloud, sql):
+    load(cloud, record(1, answer="it's 100% %(old)s", prompt_tokens=None))
+    assert sql("SELECT answer, prompt_tokens FROM answers") == [("it's 100% %(old)s", None)]
+
+
+def test_statements_stay_below_bigquerys_limit(cloud, sql):
+    given = [record(number, answer="ä" * 50_000) for number in range(1, 30)]
+    assert load(cloud, *given) == 29
+    assert max(len(statement.encode()) for statement in cloud.statements) < 1_000_000
+    assert len([one for one in cloud.statements if one.startswith("INSERT")]) > 3
+
+
+@pytest.mark.parametrize("when", ["INSERT INTO answers_load", "DELETE FROM"], ids=["aside", "day"])
+def test_load_that_bigquery_refuses_leaves_the_old_day(cloud, sql, monkeypatch, when):
+    load(cloud, record(1, answer="old"))
+    execute = StandInBigQuery.execute
+
+    def refuse(self, operation, parameters=None):
+        if when in operation:
+            operation = operation.replace("COMMIT", "SELECT * FROM nowhere; COMMIT")
+            operation = operation.replace(f"{when}", f"SELECT * FROM nowhere; {when}")
+        execute(self, operation, parameters)
+
+    monkeypatch.setattr(StandInBigQuery, "execute", refuse)
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        load(cloud, record(1, answer="new"))
+    assert sql("SELECT answer FROM answers") == [("old",)]
+    assert sql("SELECT name FROM sqlite_master") == [("answers",)]
+
+
+def test_rows_of_two_services_leave_bigquerys_old_day(cloud, sql):
+    load(cloud, record(1, answer="old"))
+    with pytest.raises(BadRow, match="service is team/tens"):
+        load(cloud, record(1), record(2, service="team/tens"))
+    assert sql("SELECT answer FROM answers") == [("old",)]
+
+
+def test_connection_that_speaks_legacy_sql_is_refused(cloud, sql):
+    cloud.use_legacy_sql = True
+    with pytest.raises(bigquery.LegacySQL, match="use_legacy_sql"):
+        load(cloud, record(1))
+    assert cloud.statements == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "chunks"),
+    [
+        ([10] * 5, [2, 2, 1]),
+        ([30, 1, 1], [1, 2]),
+        ([25, 25], [1, 1]),
+        ([99], [1]),
+        ([], []),
+    ],
+    ids=["small", "large first", "large", "larger than allowed", "none"],
+)
+def test_chunks_keep_to_rows_and_bytes(sizes, chunks):
+    given = [rows.Row(n, "a", "s", ("ä" * (size // 2),)) for n, size in enumerate(sizes, 1)]
+    found = list(bigquery.chunked(given, max_rows=2, max_bytes=30))
+    assert [len(chunk) for chunk in found] == chunks
+    assert [row for chunk in found for row in chunk] == given

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow import fields, jsonl, prompts, quality, warehouse
+from fairlead_airflow import fields, jsonl, prompts, quality, rows, warehouse
 
 
 class PreparePromptsOperator(BaseOperator):
@@ -212,8 +212,8 @@ class LoadAnswersOperator(BaseSQLOperator):
             warehouse.check(self.table, self.day)
             source = fields.path("answers", self.answers)
             with source.open("rb") as stream:
-                rows = warehouse.read(jsonl.lines(stream), self.day)
-                num_rows = warehouse.load(self.get_db_hook(), self.table, self.day, rows)
+                answers = rows.read(jsonl.lines(stream), self.day)
+                num_rows = warehouse.load(self.get_db_hook(), self.table, self.day, answers)
         except (fields.InvalidField, *warehouse.REFUSALS) as refused:
             raise AirflowFailException(str(refused)) from refused
         self.log.info("%d rows of %s in %s", num_rows, self.day, self.table)
