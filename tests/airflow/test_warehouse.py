@@ -343,8 +343,8 @@ def test_connection_that_speaks_legacy_sql_is_refused(cloud, sql):
     ("sizes", "chunks"),
     [
         ([10] * 5, [2, 2, 1]),
-        ([30, 1, 1], [1, 2]),
-        ([25, 25], [1, 1]),
+        ([30, 2, 2], [1, 2]),
+        ([24, 24], [1, 1]),
         ([99], [1]),
         ([], []),
     ],
