@@ -197,6 +197,23 @@ def test_settings_fit_the_manifests():
     assert not any(re.search("PASSWORD$|SECRET|FERNET|SQL_ALCHEMY", key) for key in data)
 
 
+@pytest.mark.parametrize("name", ["worker", "triggerer"])
+def test_files_of_tasks_are_where_tasks_and_sensors_look(name):
+    (main,) = PODS[name]["containers"]
+    assert {"name": "data", "mountPath": "/data"} in main["volumeMounts"]
+
+
+def test_every_claim_that_is_mounted_is_there():
+    mounted = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for pod in PODS.values()
+        for volume in pod["volumes"]
+        if "persistentVolumeClaim" in volume
+    }
+    made = {each["metadata"]["name"] for each in ALL if each["kind"] == "PersistentVolumeClaim"}
+    assert mounted == made == {"airflow-logs", "airflow-data"}
+
+
 @pytest.fixture
 def kubectl(tmp_path):
     """A stand-in for kubectl that keeps Secrets as files; the environment to find it by."""

@@ -14,13 +14,16 @@ from fairlead_cluster import images, registry, settings
 pytestmark = pytest.mark.e2e
 
 FOLDER = images.ROOT / "charts" / "airflow"
-DAG = Path(__file__).parent / "dags" / "tiny_training.py"
-MOUNT = {
-    "name": "tests",
-    "mountPath": f"/opt/venv/share/dags/{DAG.name}",
-    "subPath": DAG.name,
-    "readOnly": True,
-}
+DAGS = [Path(__file__).parent / "dags" / name for name in ("tiny_training.py", "loading.py")]
+MOUNTS = [
+    {
+        "name": "tests",
+        "mountPath": f"/opt/venv/share/dags/{file.name}",
+        "subPath": file.name,
+        "readOnly": True,
+    }
+    for file in DAGS
+]
 VOLUME = {"name": "tests", "configMap": {"name": "tests"}}
 
 
@@ -69,7 +72,7 @@ def with_dag(manifest):
 
 
 def add(pod):
-    pod["containers"][0]["volumeMounts"].append(MOUNT)
+    pod["containers"][0]["volumeMounts"] += MOUNTS
     pod["volumes"].append(VOLUME)
 
 
@@ -79,16 +82,20 @@ def inside(installed, place, shared_kube, base, pushed, ask_airflow):
     (namespace,) = rendered("namespace.yaml", place.namespace, "", {})
     namespace["metadata"]["name"] = place.namespace
     place.apply(namespace)
-    place.run("create", "configmap", "tests", f"--from-file={DAG}")
+    place.run("create", "configmap", "tests", *(f"--from-file={file}" for file in DAGS))
     kubectl = installed.cluster.cache.path("kubectl")
     env = os.environ | {
         "PATH": f"{kubectl.parent}:{os.environ['PATH']}",
         "NAMESPACE": place.namespace,
         "TEAM": shared_kube.namespace,
     }
-    config = f"--kubeconfig={installed.cluster.where.kubeconfig}"
-    for _ in range(2):  # the second time it keeps what is there
-        subprocess.run([FOLDER / "secrets.sh", config], env=env, check=True)
+    script = [FOLDER / "secrets.sh", f"--kubeconfig={installed.cluster.where.kubeconfig}"]
+    subprocess.run(script, env=env, check=True)
+    # The second time it keeps what is there, and takes a connection along: Airflow's own database
+    # stands for a warehouse, which nothing here keeps tasks from.
+    made = place.get("secret", "airflow-core")["data"]["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    warehouse = base64.b64decode(made).decode().replace("+psycopg2", "")
+    subprocess.run(script, env=env | {"AIRFLOW_CONN_WAREHOUSE": warehouse}, check=True)
     for file in ("accounts.yaml", "config.yaml", "postgres.yaml", "airflow.yaml", "network.yaml"):
         for manifest in rendered(file, place.namespace, shared_kube.namespace, pushed):
             theirs = manifest["metadata"]["namespace"] == shared_kube.namespace
@@ -125,6 +132,21 @@ def test_a_run_trains_in_the_teams_namespace_and_leaves_no_worker(inside, place,
     assert shared_kube.condition(job, "Complete").status == "True"
     assert f"making finetunejob/{result['name']}" in log, "the log outlives its pod"
     place.wait("namespace", place.namespace, lambda _: not workers(place), 120, "worker gone")
+
+
+def test_a_real_postgres_holds_answers_once_and_a_refused_row_is_named(inside):
+    for _ in range(2):
+        run = inside.trigger("loading")
+        states = inside.wait("loading", run, 600)
+        assert set(states.values()) == {"success"}, inside.logs("loading", run)
+        assert inside.xcom("loading", run, "load")["num_rows"] == 500
+        assert inside.xcom("loading", run, "count") == 500
+    for bad in ("an integer out of range", "a NUL in a text"):
+        run = inside.trigger("loading", {"line_300_has": bad})
+        states = inside.wait("loading", run, 600)
+        assert states == {"write": "success", "load": "failed", "count": "success"}
+        assert "refuses line 300 (id '300')" in inside.log("loading", run, "load"), bad
+        assert inside.xcom("loading", run, "count") == 500, "as before"
 
 
 def test_every_process_says_that_it_is_well(inside):
