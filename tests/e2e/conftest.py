@@ -412,11 +412,12 @@ def ask_airflow() -> Callable[[str, str], Airflow]:
     return Airflow
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def airflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
     """`airflow standalone` as `make airflow` starts it, with our DAGs and those of tests/e2e/dags.
 
-    It knows no connection until airflow_connection is asked for.
+    One a module: started in half a minute, and no load for the tests that need none. It knows no
+    connection until airflow_connection is asked for.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

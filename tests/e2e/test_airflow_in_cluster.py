@@ -170,6 +170,8 @@ def test_secrets_are_kept_by_a_second_run_of_the_script(inside, place):
     ("account", "verb", "resource", "where", "answer"),
     [
         ("airflow-tasks", "create", "finetunejobs.fairlead.dev", "team", "yes"),
+        ("airflow-tasks", "get", "persistentvolumeclaims", "team", "yes"),
+        ("airflow-tasks", "list", "resourcequotas", "team", "yes"),
         ("airflow-tasks", "get", "secrets", "team", "no"),
         ("airflow-tasks", "create", "pods", "team", "no"),
         ("airflow-tasks", "get", "secrets", "own", "no"),
