@@ -11,7 +11,18 @@ import subprocess
 import pytest
 import yaml
 
-from fairlead_cluster import __main__, errors, foreign, gateway, imageengine, release, settings, up
+from fairlead_cluster import (
+    __main__,
+    account,
+    belongings,
+    errors,
+    foreign,
+    gateway,
+    imageengine,
+    release,
+    settings,
+    up,
+)
 from fairlead_cluster.demo import example
 
 CLUSTER = "fl-test-foreign"
@@ -205,6 +216,24 @@ def test_nothing_to_remove_is_no_error(environment, capsys):
 
 
 @pytest.mark.cluster
+def test_account_of_airflow_may_edit_its_namespace_and_no_other(theirs, provider, tmp_path):
+    theirs.kube("create", "namespace", "account-test")
+    for _ in range(2):  # made once, renewed after
+        text = account.kubeconfig(provider._access(), "account-test", "airflow", {})
+    (tmp_path / "account").write_text(text)
+    command = [theirs.opened.cache.path("kubectl"), f"--kubeconfig={tmp_path / 'account'}"]
+
+    def may(*words):
+        asked = [*command, "auth", "can-i", *words]
+        return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+
+    assert may("create", "configmaps") == "yes", "in its own namespace, which is the context's"
+    assert may("create", "rolebindings") == "no"
+    assert may("get", "configmaps", "-n", "default") == "no"
+    theirs.kube("delete", "namespace", "account-test", "--wait=false")
+
+
+@pytest.mark.cluster
 def test_what_was_there_before_stays(theirs, provider, capsys):
     theirs.kube("create", "namespace", "units")
     theirs.kube("create", "configmap", "mine", "-n", "units")
@@ -218,6 +247,8 @@ def test_what_was_there_before_stays(theirs, provider, capsys):
         "spec": {"model": {"uri": "pvc://demo/bases/dates"}},
     }
     theirs.kube("apply", "-f", "-", stdin=json.dumps(service))
+    theirs.kube("create", "serviceaccount", "mine", "-n", "units")
+    account.kubeconfig(provider._access(), "units", "airflow", belongings.LABELS)
     with pytest.raises(errors.ClusterError, match="was installed by somebody else"):
         provider.reach(up.Wanted())
     provider.down(everything=True, volumes=True)
@@ -227,6 +258,9 @@ def test_what_was_there_before_stays(theirs, provider, capsys):
     assert mine.is_there()
     assert theirs.has("configmap", "mine", "-n", "units")
     assert theirs.has("modelservice", "mine", "-n", "units")
+    assert theirs.has("serviceaccount", "mine", "-n", "units")
+    assert not theirs.has("serviceaccount", "airflow", "-n", "units")
+    assert not theirs.has("rolebinding", "airflow", "-n", "units")
     assert not theirs.has("modelservice", "units", "-n", "units")
     assert not theirs.has("persistentvolumeclaim", "demo", "-n", "units")
     mine.uninstall()
