@@ -126,7 +126,11 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self.environment((_free_port(), _free_port()))},
+                env={
+                    **os.environ,
+                    **self.environment((_free_port(), _free_port())),
+                    **_connections_of_the_user(),
+                },
                 cwd=self.home,
                 start_new_session=True,
             )
@@ -229,6 +233,11 @@ def _session(leader: int) -> dict[int, int]:
         if int(words[3]) == leader and words[0] not in "ZX":
             found[int(entry.name)] = int(words[1])
     return found
+
+
+def _connections_of_the_user() -> dict[str, str]:
+    """Connections of our own environment: they win over those of the same name."""
+    return {name: text for name, text in os.environ.items() if name.startswith("AIRFLOW_CONN_")}
 
 
 def _signal(pid: int, sign: signal.Signals) -> None:

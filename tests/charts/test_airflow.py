@@ -1,6 +1,7 @@
 """The manifests of Airflow in the cluster: what each process gets, and that it is no more."""
 
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -189,6 +190,10 @@ def test_settings_fit_the_manifests():
     url = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}/execution/"
     assert data["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == url
     assert data["AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE"] == "airflow"
+    (bundle,) = json.loads(data["AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"])
+    dockerfile = (FOLDER.parents[1] / "images" / "airflow" / "Dockerfile").read_text()
+    assert f"AIRFLOW__CORE__DAGS_FOLDER={bundle['kwargs']['path']} " in dockerfile
+    assert Path(data["AIRFLOW__CORE__DAGS_FOLDER"]).parent == Path("/data"), "batches write there"
     logs = data["AIRFLOW__LOGGING__BASE_LOG_FOLDER"]
     for name in (*PROCESSES, "worker"):
         (main,) = PODS[name]["containers"]

@@ -95,7 +95,7 @@ def inside(installed, place, shared_kube, base, pushed, ask_airflow):
     # stands for a warehouse, which nothing here keeps tasks from.
     made = place.get("secret", "airflow-core")["data"]["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     warehouse = base64.b64decode(made).decode().replace("+psycopg2", "")
-    subprocess.run(script, env=env | {"AIRFLOW_CONN_WAREHOUSE": warehouse}, check=True)
+    subprocess.run(script, env=env | {"AIRFLOW_CONN_FAIRLEAD_WAREHOUSE": warehouse}, check=True)
     for file in ("accounts.yaml", "config.yaml", "postgres.yaml", "airflow.yaml", "network.yaml"):
         for manifest in rendered(file, place.namespace, shared_kube.namespace, pushed):
             theirs = manifest["metadata"]["namespace"] == shared_kube.namespace

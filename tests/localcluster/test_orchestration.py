@@ -56,6 +56,29 @@ def test_connections_are_told_by_the_environment_and_shown_nowhere(server):
     assert "units" not in repr(server)
 
 
+def test_connections_of_the_users_environment_win(server, monkeypatch):
+    told = {}
+    monkeypatch.setenv("AIRFLOW_CONN_FAIRLEAD_DEFAULT", "mine")
+    monkeypatch.setenv("AIRFLOW_CONN_BIG", "theirs")
+    monkeypatch.setattr(orchestration.subprocess, "Popen", Started(told))
+    server.start()
+    assert told["AIRFLOW_CONN_FAIRLEAD_DEFAULT"] == "mine"
+    assert told["AIRFLOW_CONN_BIG"] == "theirs"
+
+
+class Started:
+    """Stands for a process that is started; keeps its environment."""
+
+    pid = 2**22 + 1
+
+    def __init__(self, told):
+        self.told = told
+
+    def __call__(self, *_, env, **__):
+        self.told.update(env)
+        return self
+
+
 def test_password_is_made_once_and_readable_by_its_owner_only(server):
     made = server.password()
     assert len(made) >= 16

@@ -26,6 +26,8 @@ from fairlead_cluster.settings import Settings
 
 DAGS: Final = images.ROOT / "airflow" / "dags"
 CONNECTION: Final = "fairlead_default"
+WAREHOUSE: Final = "fairlead_warehouse"
+"""Where batches load their answers, unless the environment names another."""
 ACCOUNT: Final = "airflow"
 _RENEWAL_SECONDS: Final = 3600.0
 _PAUSE_SECONDS: Final = 0.5
@@ -80,7 +82,10 @@ def tell(settings: Settings, port: int) -> None:
     home = home_of(settings, where)
     kubeconfig = home / "kubeconfig"
     write_kubeconfig(where, kubeconfig)
-    connections = {CONNECTION: connection(kubeconfig, story.gateway_of(where))}
+    connections = {
+        CONNECTION: connection(kubeconfig, story.gateway_of(where)),
+        WAREHOUSE: {"conn_type": "sqlite", "host": str(home / "warehouse.db")},
+    }
     server = orchestration.Server(home, port, (DAGS,), connections)
     try:
         with parts.part("Airflow: scheduler, DAG processor, triggerer, API server", 45):

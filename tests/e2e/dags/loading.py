@@ -5,6 +5,7 @@ from airflow.sdk import Param, dag, task
 from fairlead_airflow.operators import LoadAnswersOperator
 
 DAY = "2026-01-31"
+WAREHOUSE = "fairlead_warehouse"
 TABLE = "answers_of_tests"
 NUM_ROWS = 500
 FILE = "/data/answers.jsonl"
@@ -28,14 +29,14 @@ def loading():
                 file.write(json.dumps(row | (bad if line == 300 else {})) + "\n")
 
     load = LoadAnswersOperator(
-        task_id="load", answers=FILE, table=TABLE, day=DAY, conn_id="warehouse"
+        task_id="load", answers=FILE, table=TABLE, day=DAY, conn_id=WAREHOUSE
     )
 
     @task(trigger_rule="all_done")
     def count():
         from airflow.sdk import BaseHook
 
-        hook = BaseHook.get_connection("warehouse").get_hook()
+        hook = BaseHook.get_connection(WAREHOUSE).get_hook()
         return hook.get_first(f"SELECT count(*) FROM {TABLE}")[0]
 
     write() >> load >> count()
