@@ -30,6 +30,8 @@ LOG_LINES: Final = 200
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 60
 _PATIENCE_SECONDS: Final = 600  # an API server that is upgraded is away for minutes
+LOGINS: Final = 3  # anew, before credentials that aren't accepted are given up
+_ANONYMOUS: Final = "system:anonymous"  # who a failed exec plugin leaves us to be
 TRANSIENT: Final = frozenset({408, 410, 429, 500, 502, 503, 504})
 
 
@@ -39,6 +41,10 @@ class Refused(AirflowException):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Unauthorized(Refused):
+    """The API server doesn't know who asks: logging in anew may help."""
 
 
 class Unreachable(AirflowException):
@@ -81,7 +87,9 @@ def named(of: Target, status: int | None, reason: str, text: str) -> Refused | U
         message = json.loads(text)["message"]
     except (ValueError, KeyError, TypeError):
         message = text[:500] or reason
-    if status in (401, 403):
+    if status == 401 or _ANONYMOUS in text:
+        return Unauthorized(f"{of}: the connection's credentials are not accepted: {message}", 401)
+    if status == 403:
         message += (
             f" (needed in namespace {of.namespace}: get, list, watch, create, patch and delete of"
             f" {of.plural}; the chart adds them to the ClusterRole `edit`)"
@@ -125,7 +133,7 @@ class FairleadHook(KubernetesHook):
             Refused: Also where the cluster doesn't know the kind.
         """
         try:
-            found: Manifest = self._call(of, self._custom.get_namespaced_custom_object)
+            found: Manifest = self._call(of, "get_namespaced_custom_object")
         except Refused as refused:
             if refused.status != 404:
                 raise
@@ -152,7 +160,7 @@ class FairleadHook(KubernetesHook):
         """Server-side apply; what others have set otherwise is taken over."""
         answer = self._call(
             Target.of(body),
-            self._custom.patch_namespaced_custom_object,
+            "patch_namespaced_custom_object",
             body,
             field_manager=names.MANAGER_AIRFLOW,
             field_validation="Strict",
@@ -180,7 +188,7 @@ class FairleadHook(KubernetesHook):
         """Change some fields; a uid or resourceVersion in the patch must be the resource's."""
         patched: Manifest = self._call(
             of,
-            self._custom.patch_namespaced_custom_object,
+            "patch_namespaced_custom_object",
             patch,
             field_manager=names.MANAGER_AIRFLOW,
             _content_type=MERGE,
@@ -194,7 +202,7 @@ class FairleadHook(KubernetesHook):
         try:
             self._call(
                 of,
-                self._custom.delete_namespaced_custom_object,
+                "delete_namespaced_custom_object",
                 body=options,
                 patience_seconds=patience_seconds,
             )
@@ -204,9 +212,9 @@ class FairleadHook(KubernetesHook):
 
     def follow(self, of: Target, version: str, seconds: int) -> Iterator[tuple[str, Manifest]]:
         """Yield (event type, body) of each change after a version, for some seconds at most."""
-        with _named_failures(of):
+        with self._logging_in_anew(iter(range(LOGINS))), _named_failures(of):
             for event in watch.Watch().stream(
-                self._custom.list_namespaced_custom_object,
+                self.custom_object_client.list_namespaced_custom_object,
                 *of.place[:-1],
                 field_selector=f"metadata.name={of.name}",
                 resource_version=version,
@@ -242,27 +250,39 @@ class FairleadHook(KubernetesHook):
             return False, str(failure)
         return True, f"Kubernetes {version} with {names.API_VERSION}; namespace {of.namespace}"
 
-    @property
-    def _custom(self) -> Any:
-        return self.custom_object_client
+    def log_in_anew(self) -> None:
+        """Forget the clients and with them the credentials that they hold."""
+        for client_ in ("api_client", "core_v1_client", "custom_object_client"):
+            self.__dict__.pop(client_, None)
 
     def _call(
         self,
         of: Target,
-        method: Any,
+        method: str,
         *arguments: Any,
         patience_seconds: float = _PATIENCE_SECONDS,
         **options: Any,
     ) -> Any:
+        logins = iter(range(LOGINS))
         for attempt in patiently(patience_seconds):
-            with attempt, _named_failures(of):
-                answer = method(
+            with attempt, self._logging_in_anew(logins), _named_failures(of):
+                answer = getattr(self.custom_object_client, method)(
                     *of.place,
                     *arguments,
                     **options,
                     _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
                 )
         return answer
+
+    @contextmanager
+    def _logging_in_anew(self, logins: Iterator[int]) -> Iterator[None]:
+        try:
+            yield
+        except Unauthorized as unauthorized:
+            self.log_in_anew()
+            if next(logins, None) is None:
+                raise
+            raise Unreachable(str(unauthorized)) from unauthorized
 
 
 @contextmanager

@@ -104,22 +104,22 @@ class Kubernetes:
     """Opens connections to one kind in one namespace with an Airflow connection."""
 
     def __init__(self, conn_id: str, kind: str, namespace: str) -> None:
-        self._hook = asynchooks.AsyncFairleadHook(conn_id)
+        self._login = asynchooks.Login(conn_id)
         self._of = hooks.Target(kind, namespace, "")
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Connection]:
         """A connection with credentials as they are now."""
-        async with self._hook.get_conn() as api_client:
+        async with self._login.client() as api_client:
             yield Connection(api_client, self._of)
 
 
 def _failure(of: hooks.Target, answer: aiohttp.ClientResponse, text: str) -> Exception:
     if answer.status == 410:
         return watch.Gone()
-    if answer.status == 401:  # a token that was renewed meanwhile: the next client has it
-        return watch.Unavailable("the API server says 401 Unauthorized")
     failure = hooks.named(of, answer.status, answer.reason or "", text)
+    if isinstance(failure, hooks.Unauthorized):
+        return asynchooks.Unauthorized(str(failure))
     if isinstance(failure, hooks.Unreachable):
         return watch.Unavailable(str(failure))
     return failure

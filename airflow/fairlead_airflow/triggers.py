@@ -79,7 +79,7 @@ class ResourceTrigger(BaseTrigger):
                 try:
                     seen = await self.next_seen(stream_, waiter)
                 except TimeoutError:
-                    lines.repeat()
+                    lines.repeat(stream_.trouble)
                     continue
                 lines.tell(seen)
                 if (event := waiting.event(seen)) is not None:

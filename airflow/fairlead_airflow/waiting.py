@@ -96,10 +96,11 @@ class Lines:
             self._last, self._told = line, self._clock()
             self._say("%s: %s", self._what, line)
 
-    def repeat(self) -> None:
-        """Say it again, if it was long ago."""
+    def repeat(self, trouble: str = "") -> None:
+        """Say it again, if it was long ago, and what keeps the news away."""
         now = self._clock()
         if now - self._told >= REPEAT_SECONDS:
             self._told = now
-            waited = now - self._began
-            self._say("%s: %s  (%.0f s waited)", self._what, self._last or "nothing seen", waited)
+            waited = f"{now - self._began:.0f} s waited"
+            last = self._last or "nothing seen"
+            self._say("%s: %s  (%s)", self._what, last, "; ".join(filter(None, [waited, trouble])))

@@ -109,6 +109,8 @@ class SharedWatch:
         self._failures = 0  # in a row
         self.num_lists = 0
         """Lists so far."""
+        self.trouble = ""
+        """Why nothing is told now, where that is so."""
 
     def join(self, name: str) -> Waiter:
         """Begin to wait for a resource."""
@@ -154,8 +156,9 @@ class SharedWatch:
                     if not self._version:
                         await self._crowd()
                         self._version = await self._list(api)
-                        self._failures = 0
+                        self._recover()
                     await self._stream(api)
+                self._recover()
                 await asyncio.sleep(REOPEN_SECONDS)
             except Gone:
                 self._version = ""
@@ -165,8 +168,12 @@ class SharedWatch:
                 self._fail_all(failure)
                 return
 
+    def _recover(self) -> None:
+        self._failures, self.trouble = 0, ""
+
     async def _pause(self, unavailable: Unavailable) -> None:
         self._failures += 1
+        self.trouble = str(unavailable)
         longest = min(LONGEST_PAUSE_SECONDS, 0.5 * 2 ** min(self._failures, 16))
         pause = longest * random.uniform(0.5, 1)
         log.warning("%s; trying again in %.0f s", unavailable, pause)
@@ -244,7 +251,7 @@ class SharedWatch:
                     raise Gone
                 raise Unavailable(f"the watch ended: {body.get('message')}")
             self._version = body["metadata"]["resourceVersion"]
-            self._failures = 0
+            self._recover()
             if event["type"] != BOOKMARK:
                 is_there = event["type"] != DELETED
                 self._tell(body["metadata"]["name"], body if is_there else None)

@@ -110,3 +110,13 @@ def test_without_a_grace_period_success_counts_at_once(clock):
     grace = waiting.Grace(0, clock)
     assert grace.judge(READY) == READY
     assert grace.judge(LOST) == LOST
+
+
+def test_silence_says_what_keeps_the_news_away(clock):
+    said = []
+    lines = waiting.Lines("job/a", lambda text, *values: said.append(text % values), clock)
+    clock.now += waiting.REPEAT_SECONDS
+    lines.repeat("connection sealed: exec: process returned 3")
+    assert said == [
+        "job/a: nothing seen  (300 s waited; connection sealed: exec: process returned 3)"
+    ]

@@ -243,6 +243,19 @@ async def test_server_that_is_away_is_asked_until_it_answers(cluster, shared, ca
     assert caplog.text.count("no route to host; trying again") == 3
 
 
+async def test_trouble_is_known_until_it_is_over(cluster, shared):
+    waiter = shared.join("a")
+    assert await look(waiter) is None
+    assert shared.trouble == ""
+    cluster.failing = [watch.Unavailable("no route to host")] * 3
+    await cluster.cut()
+    while shared.trouble != "no route to host":
+        await asyncio.sleep(0)
+    await cluster.put("a")
+    await look(waiter)
+    assert shared.trouble == ""
+
+
 async def test_stream_that_breaks_goes_on_from_where_it_was(cluster, shared):
     waiter = shared.join("a")
     assert await look(waiter) is None
