@@ -14,21 +14,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fairlead_airflow import asking, completions, jsonl, prompts
+from fairlead_airflow import asking, beside, completions, jsonl, prompts
 from fairlead_airflow.completions import Request
 from fairlead_airflow.endpoint import Endpoint
 from fairlead_airflow.journal import Journal, Key
 from fairlead_airflow.prompts import Prompt
+from fairlead_airflow.tally import Progress, Tally
 
 NOT_THE_PROMPT: Final = frozenset({401, 403, 404, 405})
 """Statuses that speak of the service or of whoever asks: no prompt would fare better."""
 HOPELESS: Final = 100
 """Refusals without any answer, after which no more prompts are asked."""
+FEW: Final = 20
+"""Refusals that the log tells."""
 SYNC_SECONDS: Final = 1.0
 """Between two times that answers are forced to the disk."""
 PROGRESS_SECONDS: Final = 15.0
 
 log = logging.getLogger(__name__)
+
+
+class NotPrepared(ValueError):
+    """The prompts were not prepared."""
 
 
 class ServiceRefuses(RuntimeError):
@@ -85,41 +92,6 @@ class Work:
         return completions.request(prompt.asked, {**self.parameters, **own})
 
 
-@dataclass
-class Tally:
-    """How far a run is."""
-
-    num_prompts: int = 0
-    num_answers: int = 0
-    """Those of earlier runs included."""
-    num_resumed: int = 0
-    """Those of earlier runs."""
-    num_errors: int = 0
-    last_error: str = ""
-
-
-class Progress:
-    """Says how far a run is and when it may end."""
-
-    def __init__(
-        self, tally: Tally, say: Callable[..., object], clock: Callable[[], float]
-    ) -> None:
-        self._tally, self._say, self._clock = tally, say, clock
-        self._began = clock()
-
-    def tell(self) -> None:
-        """One line."""
-        tally = self._tally
-        num_done = tally.num_answers + tally.num_errors
-        rate = (num_done - tally.num_resumed) / max(self._clock() - self._began, 1e-9)
-        left = tally.num_prompts - num_done
-        eta = f"{left / rate:.0f} s left" if rate > 0 else "no answer yet"
-        self._say(
-            "%d of %d prompts answered, %d refused; %.1f a second, %s",
-            tally.num_answers, tally.num_prompts, tally.num_errors, rate, eta if left else "done",
-        )  # fmt: skip
-
-
 def run(
     work: Work,
     check: Callable[[], None],
@@ -138,6 +110,7 @@ def run(
         asking.ServiceAway: To be run again: what was answered stands.
         ServiceRefuses: Likewise, once the service is mended.
         TooManyRefused: All was asked, and more than ``max_errors`` of it refused.
+        NotPrepared: The prompts are not as PreparePromptsOperator writes them.
         PromptRefused: A prompt was refused, and ``records_errors`` is off.
         ModelChanged: By ``check``; the answers are forgotten.
     """
@@ -146,7 +119,7 @@ def run(
         say("%d prompts, %d answers in %s", tally.num_prompts, len(journal), journal.path)
         progress = Progress(tally, say, clock)
         with jsonl.Output(work.errors) as errors:
-            asyncio.run(_Asking(work, journal, errors, tally, progress, say).all())
+            beside.run(_Asking(work, journal, errors, tally, progress, say).all)
         progress.tell()
         try:
             check()
@@ -169,7 +142,13 @@ def _judge(work: Work, tally: Tally) -> None:
 def _read(path: Path) -> Iterator[Prompt]:
     with path.open("rb") as stream:
         for line in jsonl.lines(stream):
-            yield prompts.of_record(json.loads(line.text))
+            try:
+                yield prompts.of_record(json.loads(line.text))
+            except (ValueError, LookupError, TypeError) as broken:
+                raise NotPrepared(
+                    f"{path}, line {line.number}: no prompt as PreparePromptsOperator writes it:"
+                    f" {broken!r}"
+                ) from broken
 
 
 def _publish(work: Work, journal: Journal) -> None:
@@ -198,6 +177,7 @@ class _Asking:
         self._work, self._journal, self._errors = work, journal, errors
         self._tally, self._progress, self._say = tally, progress, say
         self._queue = _read(work.prompts)
+        self._waiting = ""
 
     async def all(self) -> None:
         """Ask all; the first failure that ends the run comes out."""
@@ -207,7 +187,7 @@ class _Asking:
             concurrency=work.concurrency,
             timeout_seconds=work.timeout_seconds,
             patience_seconds=work.patience_seconds,
-            say=self._say,
+            say=self._wait,
         )
         async with client:
             try:
@@ -230,6 +210,7 @@ class _Asking:
             if (now := asyncio.get_running_loop().time()) - told >= PROGRESS_SECONDS:
                 told = now
                 self._progress.tell()
+                self._waiting = ""
 
     async def _take(self, client: asking.Client) -> None:
         for prompt in self._queue:
@@ -248,14 +229,24 @@ class _Asking:
                 self._journal.add(prompt.id, asked.digest, answer)
                 self._tally.num_answers += 1
 
+    def _wait(self, words: str, *of: object) -> None:
+        """Told why a request is sent again: the first such line since the last progress line."""
+        self._tally.num_waits += 1
+        if not self._waiting:
+            self._waiting = words % of
+            self._say("%s", self._waiting)
+
     def _refused(self, prompt: Prompt, reason: str, status: int, message: str) -> None:
         if status in NOT_THE_PROMPT:
             raise ServiceRefuses(message)
         where = f"prompt {prompt.id!r} (line {prompt.line})"
         if not self._work.records_errors:
             raise PromptRefused(f"{where}: {message}")
-        self._say("%s: %s", where, message)
         self._tally.num_errors += 1
+        if self._tally.num_errors <= FEW:
+            self._say("%s: %s", where, message)
+        elif self._tally.num_errors == FEW + 1:
+            self._say("further refusals stand in %s only", self._errors.path)
         self._tally.last_error = message
         if not self._tally.num_answers and self._tally.num_errors >= HOPELESS:
             raise ServiceRefuses(f"the first {HOPELESS} prompts were all refused: {message}")

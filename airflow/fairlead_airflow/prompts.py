@@ -195,6 +195,8 @@ def read(lines: Iterable[Line], rules: Rules) -> Iterator[Prompt | Fault]:
 def of_record(record: Mapping[str, Any]) -> Prompt:
     """A prompt from a row of the prepared file."""
     asked = {key: record[key] for key in ("prompt", "messages") if key in record}
+    if len(asked) != 1:
+        raise ValueError("neither prompt nor messages, or both")
     return Prompt(record["id"], record["line"], asked)
 
 

@@ -54,20 +54,21 @@ class StandInServer:
 
     async def complete(self, request):
         self.num_requests += 1
+        number = self.num_requests
         self.num_at_once += 1
         self.most_at_once = max(self.most_at_once, self.num_at_once)
         try:
             await asyncio.sleep(self.delay_seconds)
-            return self.answer(request, await request.json())
+            return self.answer(request, number, await request.json())
         finally:
             self.num_at_once -= 1
 
-    def answer(self, request, body):
+    def answer(self, request, number, body):
         if self.is_away:
             request.transport.abort()
             return web.Response(status=502)
-        if self.busy_every and self.num_requests % self.busy_every == 0:
-            status = (429, 503)[self.num_requests // self.busy_every % 2]
+        if self.busy_every and number % self.busy_every == 0:
+            status = (429, 503)[number // self.busy_every % 2]
             return web.json_response({"error": "busy"}, status=status, headers={"Retry-After": "0"})
         is_chat = "messages" in body
         prompt = body["messages"][-1]["content"] if is_chat else body["prompt"]

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from fairlead_airflow import asking, completions, fields, generation, jsonl
 from fairlead_airflow.endpoint import Endpoint
 from fairlead_airflow.generation import Work
 from fairlead_airflow.journal import Journal, Key
+from fairlead_airflow.tally import Progress, Tally
 
 PATIENCE_SECONDS = 120
 KEY = Key("team", "units", "pvc://work/units@sha256:0")
@@ -245,18 +247,18 @@ def test_parameters_reach_the_service(server, work):
 
 def test_progress_tells_rate_and_what_is_left(clock):
     said = []
-    tally = generation.Tally(num_prompts=100, num_resumed=20, num_answers=20)
-    progress = generation.Progress(tally, lambda words, *of: said.append(words % of), clock)
+    tally = Tally(num_prompts=100, num_resumed=20, num_answers=20)
+    progress = Progress(tally, lambda words, *of: said.append(words % of), clock)
     progress.tell()
     clock.now += 10
     tally.num_answers, tally.num_errors = 58, 2
     progress.tell()
-    tally.num_answers = 98
+    tally.num_answers, tally.num_waits = 98, 7
     progress.tell()
     assert said == [
         "20 of 100 prompts answered, 0 refused; 0.0 a second, no answer yet",
         "58 of 100 prompts answered, 2 refused; 4.0 a second, 10 s left",
-        "98 of 100 prompts answered, 2 refused; 8.0 a second, done",
+        "98 of 100 prompts answered, 2 refused; 8.0 a second, done, 7 times told to wait",
     ]
 
 
@@ -268,6 +270,56 @@ def test_long_run_says_how_far_it_is(server, work, monkeypatch):
     run(work([f"prompt {n}" for n in range(60)]), say=lambda words, *of: said.append(words % of))
     assert len([line for line in said if "left" in line]) >= 2
     assert "60 of 60 prompts answered" in said[-1]
+
+
+def test_busy_service_and_many_refusals_do_not_fill_the_log(server, work):
+    server.control(busy_every=3)
+    said = []
+    texts = [f"too long {n}" for n in range(30)] + [f"prompt {n}" for n in range(60)]
+    tally = run(work(texts[::-1]), say=lambda words, *of: said.append(words % of))
+    assert tally.num_waits > 20
+    assert len([line for line in said if "again in" in line]) == 1
+    assert len([line for line in said if "tokens at most" in line]) == generation.FEW
+    assert len([line for line in said if "further refusals stand in" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    "row",
+    ['{"prompt": "one"}', '{"id": "a", "line": 1}', "{", "[]", '"one"'],
+    ids=["no id", "no prompt", "no JSON", "a list", "text"],
+)
+def test_prompts_that_were_not_prepared_are_named(work, row):
+    asked = work(["one"])
+    with asked.prompts.open("a") as stream:
+        stream.write(row + "\n")
+    with pytest.raises(generation.NotPrepared, match=r"prompts\.jsonl, line 2: no prompt as"):
+        run(asked)
+
+
+class TimeIsOver(BaseException):
+    """As Airflow's own AirflowTaskTimeout, raised by a signal's handler."""
+
+
+@pytest.mark.parametrize("after_seconds", [0.05, 0.3, 0.7])
+def test_time_that_is_over_ends_the_run_and_keeps_the_answers(server, work, after_seconds):
+    def late(*_):
+        raise TimeIsOver
+
+    asked = work([f"prompt {n}" for n in range(5_000)])
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, after_seconds)
+    try:
+        with pytest.raises(TimeIsOver):
+            run(asked)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    num_requests = server.counts()["num_requests"]
+    assert not [thread for thread in threading.enumerate() if "asking" in thread.name]
+    assert num_requests == server.counts()["num_requests"]
+    with Journal(asked.folder, KEY) as journal:
+        assert len(journal) >= num_requests - asked.concurrency
+    assert not asked.errors.exists()
 
 
 def test_failing_disk_ends_the_run(server, work, monkeypatch):

@@ -91,7 +91,7 @@ class BatchGenerateOperator(BaseOperator):
             work = self.work()
             self.log.info("asking %s, which serves %s", work.endpoint.url, work.key.model)
             tally = generation.run(work, lambda: self._check(work), self.log.info)
-        except (fields.InvalidField, generation.PromptRefused) as refused:
+        except (fields.InvalidField, generation.NotPrepared, generation.PromptRefused) as refused:
             raise AirflowFailException(str(refused)) from refused
         return {
             "service": f"{work.key.namespace}/{work.key.service}",
