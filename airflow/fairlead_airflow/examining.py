@@ -6,13 +6,14 @@ whoever asks, ends the exam and blames no question.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from fairlead_airflow import completions, judging, likelihood, scores
+from fairlead_airflow import beside, completions, judging, likelihood, scores
 from fairlead_airflow.asking import Client, Refused
 from fairlead_airflow.completions import Request
 from fairlead_airflow.endpoint import Endpoint
@@ -56,12 +57,13 @@ class Work:
 
 
 class Progress:
-    """Says now and then how many of all are done."""
+    """Says now and then how many of all are done, and why requests wait."""
 
     def __init__(self, what: str, count: int, say: Callable[..., object]) -> None:
         self._what, self._count, self._say = what, count, say
         self._num_done = 0
         self._said_at = time.monotonic()
+        self._waited_at = -math.inf
 
     async def of(self, do: Callable[[Record], Awaitable[None]], record: Record) -> None:
         """Do one of them."""
@@ -72,6 +74,13 @@ class Progress:
             self._said_at = now
             self._say("%d of %d %s", self._num_done, self._count, self._what)
 
+    def wait(self, words: str, *of: object) -> None:
+        """Told each time that a request is sent again: says so now and then."""
+        now = time.monotonic()
+        if now - self._waited_at >= PROGRESS_SECONDS:
+            self._waited_at = now
+            self._say(words, *of)
+
 
 def run(work: Work, say: Callable[..., object] = log.info) -> list[Record]:
     """Ask all questions, then the judge.
@@ -81,31 +90,31 @@ def run(work: Work, say: Callable[..., object] = log.info) -> list[Record]:
         ServiceRefuses: One of them refuses whoever asks.
         likelihood.NoLogprobs: The server can't tell what perplexity is made of.
     """
-    return asyncio.run(_run(work, say))
-
-
-async def _run(work: Work, say: Callable[..., object]) -> list[Record]:
     records = [Record(question) for question in work.questions]
-    async with _client(work.endpoint, work, say) as client:
-        progress = Progress("questions asked", len(records), say)
+    beside.run(lambda: _run(work, records, say))
+    return records
+
+
+async def _run(work: Work, records: Sequence[Record], say: Callable[..., object]) -> None:
+    progress = Progress("questions asked", len(records), say)
+    async with _client(work.endpoint, work, progress) as client:
         await _all(partial(_examine, client, work), records, progress)
     if work.judge is not None and work.judge_at is not None:
         for each in records:
             each.grade = None if each.is_answered else 0.0  # no answer is worth nothing
         answered = [each for each in records if each.is_answered]
-        async with _client(work.judge_at, work, say) as client:
-            progress = Progress("answers graded", len(answered), say)
+        progress = Progress("answers graded", len(answered), say)
+        async with _client(work.judge_at, work, progress) as client:
             await _all(partial(_grade, client, work.judge), answered, progress)
-    return records
 
 
-def _client(endpoint: Endpoint, work: Work, say: Callable[..., object]) -> Client:
+def _client(endpoint: Endpoint, work: Work, progress: Progress) -> Client:
     return Client(
         endpoint,
         concurrency=work.concurrency,
         timeout_seconds=work.timeout_seconds,
         patience_seconds=work.patience_seconds,
-        say=say,
+        say=progress.wait,
     )
 
 

@@ -232,6 +232,16 @@ def test_progress_is_said_now_and_then(examine, monkeypatch, url):
     assert said == [f"{n} of 3 questions asked" for n in (1, 2, 3)]
 
 
+def test_log_says_now_and_then_why_requests_wait():
+    said = []
+    nobody = Endpoint(f"http://127.0.0.1:{unused_port()}", "units")
+    questions = exam.load([LITRES] * 20, Path())
+    work = examining.Work(nobody, questions, (Metric.PERPLEXITY,), patience_seconds=1)
+    with pytest.raises(asking.ServiceAway):
+        examining.run(work, lambda words, *of: said.append(words % of))
+    assert ["doesn't answer" in line for line in said] == [True]
+
+
 def test_report_is_json_of_every_question(examine):
     records = examine(LITRES, CHAT, state={"answers": {"litres": "7 l"}})
     metrics = (Metric.EXACT_MATCH, Metric.PERPLEXITY, Metric.BLEU)

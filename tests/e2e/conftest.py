@@ -35,7 +35,9 @@ plain = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
 plain.pre_tokenizer = pre_tokenizers.Split("", "isolated")
 plain.decoder = decoders.Fuse()
 tokenizer = PreTrainedTokenizerFast(
-    tokenizer_object=plain, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+    tokenizer_object=plain, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+    chat_template="{% for message in messages %}{{ '? ' if message.role == 'user' else '! ' }}"
+    "{{ message.content }}{% endfor %}{% if add_generation_prompt %}! {% endif %}")
 config = LlamaConfig(vocab_size=len(words), hidden_size=64, intermediate_size=128,
     num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, head_dim=32,
     max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=0)
