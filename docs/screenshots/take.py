@@ -29,7 +29,7 @@ PATIENCE_SECONDS: Final = 60
 PAUSE_SECONDS: Final = 0.5
 ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
 """The key by which WebDriver names an element."""
-FORM: Final = "//*[@role='dialog']//button[contains(., 'Trigger')]"
+FORM: Final = "//*[@role='dialog']//button"
 COOKIE: Final = "_token"
 
 
@@ -119,8 +119,10 @@ def browser() -> Iterator[Browser]:
         url = f"http://127.0.0.1:{port}"
         until(lambda: is_up(url), "chromedriver")
         opened = Browser(url)
-        yield opened
-        opened.ask("DELETE", "")
+        try:
+            yield opened
+        finally:
+            opened.ask("DELETE", "")
     finally:
         process.terminate()
         process.wait(PATIENCE_SECONDS)
@@ -174,6 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--dag", default="fine_tune", help="whose form and grid are shown")
+    parser.add_argument("--section", default="Training", help="which part of the form is open")
     parser.add_argument("--page", default="fairlead", help="route of the status page")
     given = parser.parse_args()
     url = f"http://localhost:{given.port}"
@@ -183,7 +186,7 @@ def main() -> None:
         window.ask("POST", "/cookie", cookie={"name": COOKIE, "value": token, "path": "/"})
         window.open(f"{url}/dags/{given.dag}")
         window.click("//button[contains(., 'Trigger')]")
-        window.wait(FORM)
+        window.click(f"{FORM}[contains(., '{given.section}')]")
         print(window.take("form"))
         window.open(f"{url}{newest_run(url, token, given.dag)}")
         window.wait(f"//*[contains(., '{given.dag}')]")
