@@ -1,0 +1,54 @@
+"""Whether a run can come to an end at all, found out before it spends compute; pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fairlead_airflow import gates, scores
+from fairlead_airflow.pipelines import plan
+from fairlead_airflow.pipelines.plan import InvalidPlan
+from fairlead_airflow.scores import Metric
+
+
+def fine_tune(form: Mapping[str, Any], rows: str | None) -> dict[str, Any]:
+    """What the tasks of fine_tune take from its form.
+
+    Args:
+        form: The run's parameters.
+        rows: Its training rows, where it brings them along.
+
+    Raises:
+        InvalidPlan: For a manifest that the API server would refuse.
+        gates.InvalidGate: Naming the gate that can't be judged.
+    """
+    require_one_source(form)
+    measured = metrics(form)
+    for field in ("production_gates", "staging_gates"):
+        gates.check_available(gates.parse(form[field], field), measured, field)
+    job = plan.finetunejob(form, rows)
+    # Which job it serves is not known yet.
+    service = plan.modelservice(form, {"fineTuneJobRef": {"name": form["name"]}})
+    return {
+        "job": job,
+        "longer_job": plan.longer(job),
+        "engine": service["spec"]["engine"],
+        "resources": service["spec"]["resources"],
+    }
+
+
+def require_one_source(form: Mapping[str, Any]) -> None:
+    """Have the form name its data once.
+
+    Raises:
+        InvalidPlan: When it names none, or two.
+    """
+    has_rows, has_dataset = bool(form["rows"]), bool(form["dataset"])
+    if has_rows and has_dataset:
+        raise InvalidPlan("rows: there is a dataset, too; empty one of the two")
+    if not (has_rows or has_dataset):
+        raise InvalidPlan("dataset: give one, or rows")
+
+
+def metrics(form: Mapping[str, Any]) -> Sequence[Metric]:
+    """The scores that a run of this form will have."""
+    more = {Metric.JUDGE: form["judge"], Metric.HUMAN: form["ask_human"]}
+    return (*scores.ASKED, *(metric for metric, given in more.items() if given))

@@ -1,0 +1,40 @@
+"""What a namespace has for a service: the claim of its model, and what its quotas leave."""
+
+from typing import Any, Final
+
+from airflow.sdk.exceptions import AirflowException
+from kubernetes import client  # type: ignore[import-untyped]
+
+from fairlead_airflow.hooks import FairleadHook
+
+_SECONDS: Final = 60
+
+
+def has_claim(there: FairleadHook, namespace: str, name: str) -> bool:
+    """Whether a PersistentVolumeClaim is there."""
+    read = there.core_v1_client.read_namespaced_persistent_volume_claim
+    try:
+        read(name, namespace, _request_timeout=_SECONDS)
+    except client.ApiException as refused:
+        if refused.status == 404:
+            return False
+        raise _named(f"claim {name}", namespace, refused) from refused
+    return True
+
+
+def quotas(there: FairleadHook, namespace: str) -> list[dict[str, Any]]:
+    """The ResourceQuotas of a namespace as plain data."""
+    try:
+        found = there.core_v1_client.list_namespaced_resource_quota(
+            namespace, _request_timeout=_SECONDS
+        )
+    except client.ApiException as refused:
+        raise _named("resourcequotas", namespace, refused) from refused
+    plain: list[dict[str, Any]] = there.api_client.sanitize_for_serialization(found)["items"]
+    return plain
+
+
+def _named(what: str, namespace: str, refused: Any) -> AirflowException:
+    return AirflowException(
+        f"{what} of namespace {namespace}: the API server says {refused.status} {refused.reason}"
+    )

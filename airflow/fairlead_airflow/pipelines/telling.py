@@ -1,0 +1,25 @@
+"""The task that tells people what a run can't mend."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from fairlead_airflow.pipelines.assessing import WHY
+
+log = logging.getLogger(__name__)
+
+
+def notify(**options: Any) -> PythonOperator:
+    """The task."""
+    return PythonOperator(task_id="notify", python_callable=tell_of_scores, retries=0, **options)
+
+
+def tell_of_scores(params: Mapping[str, Any], ti: Any) -> None:
+    """Say which gates the model failed, and fail: it serves nowhere."""
+    why = ti.xcom_pull("assess_again.gate", key=WHY) or ti.xcom_pull("assess.gate", key=WHY)
+    message = f"{params['name']}: {why}"
+    log.warning(message)
+    raise AirflowFailException(message)

@@ -1,0 +1,103 @@
+"""The tasks of fine_tune: check, train, assess, and what follows from the scores."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import TriggerRule
+from airflow.sdk.exceptions import AirflowFailException
+
+from fairlead_airflow import assets, exam, gates
+from fairlead_airflow.pipelines import assessing, checking, cleaning, fetching, plan, rows, telling
+from fairlead_airflow.pipelines.plan import CANDIDATE, STAGING, beside
+from fairlead_airflow.pipelines.serving import NAME, NAMESPACE, serve
+from fairlead_airflow.pipelines.timing import TRAINING_TIMEOUT
+from fairlead_airflow.taskgroup import FineTunePipelineTaskGroup
+from fairlead_api import uris
+
+_ANY: Final = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
+_LAST_JOB: Final = "{{ (ti.xcom_pull('retrain.export') or ti.xcom_pull('train.export'))['name'] }}"
+_INVALID: Final = (
+    plan.InvalidPlan,
+    rows.BrokenRows,
+    gates.InvalidGate,
+    exam.InvalidExam,
+    uris.UriError,
+)
+log = logging.getLogger(__name__)
+
+
+def string() -> None:
+    """String the tasks of a run, in the DAG of the caller."""
+    checked = PythonOperator(task_id="check", python_callable=check, multiple_outputs=True)
+    out: Any = checked.output
+    train, retrain = _train("train", out["job"]), _train("retrain", out["longer_job"])
+    first = assessing.assess("assess", "train.export", out, num_retrains=1)
+    second = assessing.assess("assess_again", "retrain.export", out, num_retrains=0)
+    production = serve("production", NAME, _LAST_JOB, out, trigger_rule=_ANY)
+    staging = serve("staging", beside(NAME, STAGING), _LAST_JOB, out, trigger_rule=_ANY)
+    notify = telling.notify(trigger_rule=_ANY)
+    promoted = PythonOperator(
+        task_id="announce_model",
+        python_callable=announce_model,
+        op_kwargs={"served": production.output},
+        outlets=[assets.PROMOTED_MODELS],
+    )
+    prepared = PythonOperator(
+        task_id="announce_dataset",
+        python_callable=announce_dataset,
+        outlets=[assets.PREPARED_DATASETS],
+    )
+
+    checked >> train >> [first.group, prepared]
+    first.gate >> [production, staging, retrain, notify]
+    retrain >> second.group
+    second.gate >> [production, staging, notify]
+    clean_up = cleaning.CleanUpOperator(
+        task_id=cleaning.CLEAN_UP,
+        services={beside(NAME, CANDIDATE): ["assess.serve", "assess_again.serve"]},
+        jobs=["train.submit", "retrain.submit"],
+        keep_jobs="{{ params.keep_job }}",
+        namespace=NAMESPACE,
+    )
+    cleaning.finish([promoted, staging], clean_up, also=[notify, prepared])
+
+
+def _train(group_id: str, job: Any) -> FineTunePipelineTaskGroup:
+    timeout = {"execution_timeout": TRAINING_TIMEOUT}
+    return FineTunePipelineTaskGroup(
+        group_id, job, arguments=timeout, submit={"namespace": NAMESPACE}
+    )
+
+
+def check(params: Mapping[str, Any], dag: Any) -> dict[str, Any]:
+    """Find out before any compute is spent whether this run can come to an end."""
+    try:
+        checking.require_one_source(params)
+        checked = checking.fine_tune(params, fetching.training_rows(params))
+        asked = exam.load(params["questions"], Path(dag.folder))
+    except _INVALID as invalid:
+        raise AirflowFailException(str(invalid)) from invalid
+    log.info("%d questions; scores: %s", len(asked), ", ".join(checking.metrics(params)))
+    return checked
+
+
+def announce_model(served: Mapping[str, Any], outlet_events: Any) -> dict[str, Any]:
+    """Tell the DAGs that wait for it which model serves in production now."""
+    asset = assets.promoted_model(served["namespace"], served["name"])
+    event = assets.model_event(served)
+    outlet_events[assets.PROMOTED_MODELS].add(asset, extra=event)
+    log.info("%s: %s", asset.uri, event)
+    return event
+
+
+def announce_dataset(params: Mapping[str, Any], ti: Any, outlet_events: Any) -> dict[str, Any]:
+    """Tell the DAGs that wait for it which data can be trained on."""
+    job, prepared = ti.xcom_pull("train.submit"), ti.xcom_pull("train.prepare")
+    asset = assets.prepared_dataset(job["namespace"], params["name"])
+    event = assets.dataset_event(prepared, job)
+    outlet_events[assets.PREPARED_DATASETS].add(asset, extra=event)
+    log.info("%s: %s", asset.uri, event)
+    return event
