@@ -58,27 +58,34 @@ def load(questions: object, folder: Path) -> tuple[Question, ...]:
     """Questions of a path, of JSONL text or of a list of rows.
 
     Args:
-        questions: Text that begins with ``{`` is JSONL, any other a path.
+        questions: Text of several lines, or one that begins as JSON does, is JSONL; any other is
+            a path.
         folder: What a relative path is relative to.
 
     Raises:
         InvalidExam: Naming each line that is wrong, or the file.
     """
-    if isinstance(questions, str) and not questions.lstrip("\ufeff \t\r\n").startswith("{"):
+    if isinstance(questions, str) and questions and not _is_text(questions):
         return _of_file(folder / questions)
-    if isinstance(questions, str):
+    if isinstance(questions, str) and questions:
         return parse(jsonl.lines(io.BytesIO(questions.encode("utf-8", "surrogatepass"))))
     if not isinstance(questions, Sequence) or not questions:
         raise InvalidExam("questions: must be a path, JSONL text or a list of rows")
     return _parsed(enumerate(questions, start=1), "questions: row")
 
 
+def _is_text(questions: str) -> bool:
+    return "\n" in questions or questions.lstrip("\ufeff \t").startswith(("{", "["))
+
+
 def _of_file(path: Path) -> tuple[Question, ...]:
     try:
         with path.open("rb") as stream:
             return parse(jsonl.lines(stream), f"{path}, line")
-    except OSError as failure:
-        raise InvalidExam(f"questions: {path} can't be read: {failure.strerror}") from failure
+    except InvalidExam:
+        raise
+    except (OSError, ValueError) as failure:  # the latter for what is no path
+        raise InvalidExam(f"questions: {path} can't be read: {failure}") from failure
 
 
 def parse(lines: Iterable[Line], where: str = "questions: line") -> tuple[Question, ...]:

@@ -4,6 +4,7 @@ What is graded stands as JSON in the request, so that no answer can pass for the
 a number and nothing else: what isn't one is told apart and never guessed at.
 """
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -89,14 +90,25 @@ def parse(given: object) -> Judge | None:
             f"judge.{unknown[0]}: no such field; they are {', '.join(sorted(_FIELDS))}"
         )
     judge = Judge(**{key: value for key, value in given.items() if value is not None})
+    for name in ("service", "connection", "model", "namespace", "rubric"):
+        if not isinstance(getattr(judge, name), str):
+            raise InvalidField(f"judge.{name}: must be text")
+    if not isinstance(judge.parameters, Mapping):
+        raise InvalidField("judge.parameters: must be an object")
+    completions.check_parameters(judge.parameters)
+    _check_who(judge)
+    return dataclasses.replace(
+        judge,
+        max_unreadable=fields.share("judge.max_unreadable", judge.max_unreadable),
+        max_tokens=fields.whole("judge.max_tokens", judge.max_tokens),
+    )
+
+
+def _check_who(judge: Judge) -> None:
     if bool(judge.service) == bool(judge.connection):
         raise InvalidField("judge: must have either service or connection")
     if judge.connection and not judge.model:
         raise InvalidField("judge.model: is missing; a connection doesn't say which model it is")
-    fields.share("judge.max_unreadable", judge.max_unreadable)
-    fields.whole("judge.max_tokens", judge.max_tokens)
-    completions.check_parameters(judge.parameters)
-    return judge
 
 
 def endpoint(address: str, port: int | None, scheme: str, key: str, model: str) -> KeyedEndpoint:

@@ -6,6 +6,7 @@ where the two part. So a token that the tokenizer makes across the border counts
 and a chat is scored as the same text is. The end of the answer is not part of it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
@@ -102,6 +103,9 @@ def _field(document: Mapping[str, Any], name: str) -> object:
 def _logprob(candidates: object, token_id: int) -> float:
     """Of the token that stands there: a server may tell of likelier ones beside it."""
     try:
-        return float(candidates[str(token_id)]["logprob"])  # type: ignore[index]
+        found = float(candidates[str(token_id)]["logprob"])  # type: ignore[index]
     except (LookupError, TypeError, ValueError):
-        raise NoLogprobs(f"the server tells no logprob of token {token_id}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise NoLogprobs(f"the server tells no logprob of token {token_id}")
+    return found

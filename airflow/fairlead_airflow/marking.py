@@ -116,6 +116,11 @@ def check_grades(records: Sequence[Record], judge: Judge) -> int:
     return num_unreadable
 
 
+def num_cut_off(records: Sequence[Record]) -> int:
+    """How many answers ended at the limit of tokens: they can hardly be right."""
+    return sum(1 for each in records if each.finish_reason == "length")
+
+
 def _shown(records: Sequence[Record]) -> str:
     """The first refusals, a line each."""
     refused = [each for each in records if each.error][:MAX_SHOWN]
@@ -134,6 +139,6 @@ def report(
         "scores": dict(found),
         "num_questions": len(records),
         "num_errors": sum(1 for each in records if each.error),
-        "num_cut_off": sum(1 for each in records if each.finish_reason == "length"),
+        "num_cut_off": num_cut_off(records),
         "questions": [each.as_row(metrics) for each in records],
     }

@@ -81,6 +81,8 @@ def check(metrics: object, has_judge: bool = False) -> tuple[Metric, ...]:
             why = _HINTS.get(str(name), f"; the metrics are {', '.join(ASKED)}")
             raise InvalidMetric(f"metrics[{index}]: {name!r} can't be asked for{why}")
         chosen.append(Metric(name))
+    if not (chosen or judged):
+        raise InvalidMetric("metrics: is empty, and there is no judge: nothing would be measured")
     return tuple(dict.fromkeys([*chosen, *judged]))
 
 
@@ -133,7 +135,8 @@ def of_human(
         raise InvalidGrade(f"chosen_options: {len(chosen)} were chosen, a score takes one")
     if chosen[0] not in options:
         raise InvalidGrade(
-            f"chosen_options: {chosen[0]!r} has no worth; these have: {', '.join(options)}"
+            f"params_input.{field}: is not filled in, and the option {chosen[0]!r} has no worth;"
+            f" these have: {', '.join(options) or 'none'}"
         )
     return _grade(options[chosen[0]], f"options[{chosen[0]!r}]")
 

@@ -113,13 +113,29 @@ def test_row_of_a_list_is_named_by_its_number(tmp_path):
 @pytest.mark.parametrize(
     ("questions", "words"),
     [
-        ("none.jsonl", r"none\.jsonl can't be read: No such file"),
+        ("none.jsonl", r"none\.jsonl can't be read: .*No such file"),
+        ("no\0ne.jsonl", "can't be read: embedded null byte"),
+        (".", "can't be read: .*Is a directory"),
+        ('[{"prompt": "a", "completion": "b"}]', "questions: line 1: is a list; expected"),
+        ("no rows\nof JSON", "questions: line 1: is no JSON"),
+        ("", "must be a path, JSONL text or a list"),
         ("empty.jsonl", r"empty\.jsonl: there is no row"),
         ([], "must be a path, JSONL text or a list"),
         (None, "must be a path, JSONL text or a list"),
         (PLAIN, "must be a path, JSONL text or a list"),
     ],
-    ids=["no file", "empty file", "no rows", "nothing", "one row"],
+    ids=[
+        "no file",
+        "no path",
+        "folder",
+        "JSON list",
+        "other text",
+        "no text",
+        "empty file",
+        "no rows",
+        "nothing",
+        "one row",
+    ],
 )
 def test_exam_that_is_not_there_is_named(tmp_path, questions, words):
     (tmp_path / "empty.jsonl").write_text("\n \n")

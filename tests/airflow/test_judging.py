@@ -62,8 +62,12 @@ def test_judge_is_asked_as_it_says():
             {"connection": "openai", "model": "big", "rubric": None, "max_unreadable": 0},
             Judge(connection="openai", model="big", max_unreadable=0),
         ),
+        (
+            {"service": "grader", "max_unreadable": "0.2", "max_tokens": "8"},
+            Judge(service="grader", max_unreadable=0.2, max_tokens=8),
+        ),
     ],
-    ids=["none", "empty", "none by a template", "name", "service", "connection"],
+    ids=["none", "empty", "none by a template", "name", "service", "connection", "by a template"],
 )
 def test_judge_is_read(given, judge):
     assert judging.parse(given) == judge
@@ -80,9 +84,15 @@ def test_judge_is_read(given, judge):
         ({"service": "a", "max_unreadable": 7}, r"judge\.max_unreadable: must be a number from 0"),
         ({"service": "a", "max_tokens": 0}, r"judge\.max_tokens: must be a whole number"),
         ({"service": "a", "parameters": {"messages": []}}, "messages can't be set here"),
+        ({"service": "a", "parameters": "stop"}, r"judge\.parameters: must be an object"),
+        ({"service": 7}, r"judge\.service: must be text"),
+        ({"service": "a", "rubric": ["x"]}, r"judge\.rubric: must be text"),
     ],
-    ids=["number", "nobody", "two", "no model", "misspelt", "share", "tokens", "own parameter"],
-)
+    ids=[
+        "number", "nobody", "two", "no model", "misspelt", "share", "tokens", "own parameter",
+        "parameters as text", "number as name", "rubric as list",
+    ],
+)  # fmt: skip
 def test_judge_that_can_not_be_asked_names_its_field(given, words):
     with pytest.raises(InvalidField, match=words):
         judging.parse(given)

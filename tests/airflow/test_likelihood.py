@@ -1,5 +1,7 @@
 """What is asked about an expected answer's likelihood, and what a server must tell."""
 
+import math
+
 import pytest
 
 from fairlead_airflow import likelihood
@@ -75,11 +77,12 @@ def test_chats_tokens_stand_in_the_document():
         told([1, 2], prompt_logprobs=[None, None]),
         told([1, 2], prompt_logprobs=[None, {"9": {"logprob": -1}}]),
         told([1, 2], prompt_logprobs=[None, {"2": {"logprob": None}}]),
+        told([1, 2], prompt_logprobs=[None, {"2": {"logprob": math.nan}}]),
         told([1, 2], prompt_logprobs=[None, {"2": -1}]),
     ],
     ids=[
         "nothing", "no choice", "empty choice", "text only", "no ids", "no logprobs",
-        "too few", "hole", "another token's", "null", "other form",
+        "too few", "hole", "another token's", "null", "no number", "other form",
     ],
 )  # fmt: skip
 def test_server_that_does_not_tell_is_named(document):

@@ -60,6 +60,10 @@ def test_score_of_a_judge_is_there_when_the_judge_is(metrics):
     assert scores.check(metrics, has_judge=True) == (Metric.BLEU, Metric.JUDGE)
 
 
+def test_judge_alone_is_enough():
+    assert scores.check([], has_judge=True) == (Metric.JUDGE,)
+
+
 @pytest.mark.parametrize(
     ("metrics", "words"),
     [
@@ -69,8 +73,9 @@ def test_score_of_a_judge_is_there_when_the_judge_is(metrics):
         (["judge"], r"metrics\[0\]: 'judge' can't be asked for: give a judge"),
         (["human"], r"metrics\[0\]: 'human' can't be asked for: it takes a task of its own"),
         ([["bleu"]], r"metrics\[0\]"),
+        ([], "metrics: is empty, and there is no judge"),
     ],
-    ids=["text", "nothing", "unknown", "judge", "human", "list in a list"],
+    ids=["text", "nothing", "unknown", "judge", "human", "list in a list", "empty"],
 )
 def test_metric_that_asking_does_not_give_is_named(metrics, words):
     with pytest.raises(InvalidMetric, match=words):
@@ -95,7 +100,7 @@ def test_human_scores_by_the_form_or_by_the_option(answer, score):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"chosen_options": ["great"]}, "'great' has no worth; these have: good, so-so, bad"),
+        ({"chosen_options": ["great"]}, "not filled in.*'great' has no worth; these have: good"),
         ({"chosen_options": []}, "0 were chosen"),
         ({"chosen_options": ["good", "bad"]}, "2 were chosen"),
         ({"chosen_options": ["good"], "params_input": {"score": 7}}, "score: 7 is not from"),

@@ -4,6 +4,7 @@ What answers is a stand-in for vLLM with known likelihoods, in a process of its 
 """
 
 import json
+import logging
 import math
 import subprocess
 import sys
@@ -100,6 +101,12 @@ def test_scores_come_back_small_and_the_report_tells_all(service, tmp_path):
     assert (report["scores"], report["exam"]) == (found["scores"], found["exam"])
     assert [row["answer"] for row in report["questions"]] == ["7 l", "30 kg"]
     assert [path.name for path in (tmp_path / "reports").iterdir()] == [Path(found["report"]).name]
+
+
+def test_answers_that_were_cut_off_are_told_of(service, caplog, capsys):
+    with caplog.at_level(logging.INFO):
+        task(max_tokens=4).execute(CONTEXT)
+    assert "1 answers ended at 4 tokens: max_tokens" in caplog.text + capsys.readouterr().out
 
 
 def test_questions_come_from_a_file_beside_the_dag_as_many_as_wanted(service, tmp_path):

@@ -61,7 +61,8 @@ class EvaluateOperator(BaseOperator):
     :param parameters: Further fields of each request, as stop and chat_template_kwargs.
     :param at_most: How many questions are asked; drawn by ``seed`` where there are more.
     :param max_errors: Share of refused questions above which the task fails.
-    :param report: Folder for a JSON file with every question, answer and score; empty: none.
+    :param report: Folder, of a volume that outlives the worker, for a JSON file with every
+        question, answer and score; empty: none.
     """
 
     template_fields: Sequence[str] = (
@@ -194,6 +195,8 @@ class EvaluateOperator(BaseOperator):
                 write(path, whole)
                 self.log.info("report: %s", path)
         self.log.info("%d questions, %d refused", len(records), num_errors)
+        if cut_off := marking.num_cut_off(records):
+            self.log.warning("%d answers ended at %d tokens: max_tokens", cut_off, work.max_tokens)
         for name, value in found.items():
             self.log.info("%s is %.4g", name, value)
         return {
