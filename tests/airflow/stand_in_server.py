@@ -100,7 +100,7 @@ async def main():
     app.router.add_get("/v1/models", server.greet)
     app.router.add_post("/control", server.control)
     app.router.add_get("/counts", server.counts)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
