@@ -36,7 +36,7 @@ class Unauthorized(watch.Unavailable):
 class AsyncFairleadHook(AsyncKubernetesHook):
     """The connection that FairleadHook takes, by the same rules."""
 
-    default_conn_name = hooks.FairleadHook.default_conn_name
+    default_conn_name = hooks.DEFAULT_CONNECTION
 
     def __init__(self, fairlead_conn_id: str, **kwargs: Any) -> None:
         super().__init__(conn_id=fairlead_conn_id, **kwargs)

@@ -4,16 +4,21 @@ Told to stop, the work is ended only where Airflow says that the task is over; e
 and the task's next try finds it.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import tenacity
 
-from fairlead_airflow import hooks, stream, taskstate, watch
+from fairlead_airflow import hooks, taskstate, watch
 from fairlead_airflow.naming import TaskKey
+
+if TYPE_CHECKING:
+    from fairlead_airflow import stream
 
 KILL_SECONDS: Final = 60.0
 """Longest that the API server is asked to end the work."""
@@ -97,6 +102,8 @@ async def _ask_and_end(task: TaskKey, work: Work, conn_id: str, log: Log) -> Non
     if spares(state):
         _tell_spared(work, state, log)
         return
+    from fairlead_airflow import stream  # Kubernetes' client: not when a DAG file is read
+
     source = stream.Kubernetes(conn_id, work.of.kind, work.of.namespace)
     try:
         async with asyncio.timeout(KILL_SECONDS):

@@ -1,5 +1,7 @@
 """Waits in the worker, for tasks that are not deferred."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Final

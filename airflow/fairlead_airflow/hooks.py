@@ -1,36 +1,31 @@
-"""The connection to a cluster with Fairlead in it, for workers; triggers have ``stream``.
+"""The connection to a cluster with Fairlead in it: what it is asked about, and how it fails.
 
-Every way to log in is the cncf provider's. Failures come out as ``Refused``, which a retry does
-not mend, or as ``Unreachable``, which one may.
+Failures come out as ``Refused``, which a retry does not mend, or as ``Unreachable``, which one may.
+``FairleadHook`` itself is loaded when it is first asked for: the clients of Kubernetes take two
+seconds, and Airflow reads DAG files again and again.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import tenacity
-import urllib3
-from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
 from airflow.sdk.exceptions import AirflowException
-from kubernetes import client, watch  # type: ignore[import-untyped]
 
-from fairlead_airflow import endpoint as endpoints
-from fairlead_airflow.manifests import Manifest
-from fairlead_api import names, outcome
+from fairlead_api import names
+
+if TYPE_CHECKING:
+    from fairlead_airflow.workerhook import FairleadHook as FairleadHook
+
+DEFAULT_CONNECTION: Final = "fairlead_default"
 
 PLURALS: Final = {
     names.FINETUNEJOB: names.FINETUNEJOB_PLURAL,
     names.MODELSERVICE: names.MODELSERVICE_PLURAL,
 }
-APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
-LOG_LINES: Final = 200
-_CONNECT_SECONDS: Final = 5
-_READ_SECONDS: Final = 60
-_PATIENCE_SECONDS: Final = 600  # an API server that is upgraded is away for minutes
-LOGINS: Final = 3  # anew, before credentials that aren't accepted are given up
+PATIENCE_SECONDS: Final = 600  # an API server that is upgraded is away for minutes
 _ANONYMOUS: Final = "system:anonymous"  # who a failed exec plugin leaves us to be
 TRANSIENT: Final = frozenset({408, 410, 429, 500, 502, 503, 504})
 
@@ -97,7 +92,7 @@ def named(of: Target, status: int | None, reason: str, text: str) -> Refused | U
     return Refused(f"{of}: {message}", status)
 
 
-def patiently(seconds: float = _PATIENCE_SECONDS) -> tenacity.Retrying:
+def patiently(seconds: float = PATIENCE_SECONDS) -> tenacity.Retrying:
     """Tries again what was not answered."""
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Unreachable),
@@ -107,189 +102,9 @@ def patiently(seconds: float = _PATIENCE_SECONDS) -> tenacity.Retrying:
     )
 
 
-class FairleadHook(KubernetesHook):
-    """A cluster with Fairlead in it.
+def __getattr__(name: str) -> Any:
+    if name == "FairleadHook":
+        from fairlead_airflow.workerhook import FairleadHook
 
-    :param fairlead_conn_id: Connection of type fairlead; without one of the default's name the
-        pod's service account or $KUBECONFIG is taken.
-    """
-
-    conn_name_attr = "fairlead_conn_id"
-    default_conn_name = "fairlead_default"
-    conn_type = "fairlead"
-    hook_name = "Fairlead"
-
-    def __init__(self, fairlead_conn_id: str = default_conn_name, **kwargs: Any) -> None:
-        super().__init__(conn_id=fairlead_conn_id, **kwargs)
-
-    def default_namespace(self) -> str:
-        """Where a resource is made that names none."""
-        return str(self.get_namespace() or self.DEFAULT_NAMESPACE)
-
-    def read(self, of: Target) -> Manifest | None:
-        """The resource as it stands; None where there is none.
-
-        Raises:
-            Refused: Also where the cluster doesn't know the kind.
-        """
-        try:
-            found: Manifest = self._call(of, "get_namespaced_custom_object")
-        except Refused as refused:
-            if refused.status != 404:
-                raise
-            if "could not find the requested resource" in str(refused):
-                raise Refused(
-                    f"the cluster doesn't know {of.kind}: install the chart fairlead", 404
-                ) from refused
-            return None
-        return found
-
-    def endpoint(self, of: Target) -> endpoints.Endpoint:
-        """Where a ModelService answers, by the connection's gateway if it names one.
-
-        Raises:
-            endpoints.NotServing: When there is no such service, or it has no address yet.
-        """
-        body = self.read(of)
-        if body is None:
-            raise endpoints.NotServing(f"{of} is not there (namespace {of.namespace})")
-        gateway: str | None = self._get_field("gateway_address")  # type: ignore[no-untyped-call]
-        return endpoints.of_body(body, gateway or "")
-
-    def apply(self, body: Manifest) -> Manifest:
-        """Server-side apply; what others have set otherwise is taken over."""
-        answer = self._call(
-            Target.of(body),
-            "patch_namespaced_custom_object",
-            body,
-            field_manager=names.MANAGER_AIRFLOW,
-            field_validation="Strict",
-            force=True,
-            _content_type=APPLY,
-            _preload_content=False,  # the client would drop the body of a 201
-        )
-        applied: Manifest = json.loads(answer.data)
-        return applied
-
-    def suspend(
-        self,
-        of: Target,
-        uid: str,
-        suspended: bool = True,
-        patience_seconds: float = _PATIENCE_SECONDS,
-    ) -> Manifest:
-        """Suspend a FineTuneJob, or let it go on; refused where it isn't the one meant."""
-        patch = {"metadata": {"uid": uid}, "spec": {"suspend": suspended}}
-        return self.merge(of, patch, patience_seconds)
-
-    def merge(
-        self, of: Target, patch: Manifest, patience_seconds: float = _PATIENCE_SECONDS
-    ) -> Manifest:
-        """Change some fields; a uid or resourceVersion in the patch must be the resource's."""
-        patched: Manifest = self._call(
-            of,
-            "patch_namespaced_custom_object",
-            patch,
-            field_manager=names.MANAGER_AIRFLOW,
-            _content_type=MERGE,
-            patience_seconds=patience_seconds,
-        )
-        return patched
-
-    def delete(self, of: Target, uid: str, patience_seconds: float = _PATIENCE_SECONDS) -> None:
-        """Delete the one meant and no other; it may be gone already, or another in its place."""
-        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
-        try:
-            self._call(
-                of,
-                "delete_namespaced_custom_object",
-                body=options,
-                patience_seconds=patience_seconds,
-            )
-        except Refused as refused:
-            if refused.status not in (404, 409):
-                raise
-
-    def follow(self, of: Target, version: str, seconds: int) -> Iterator[tuple[str, Manifest]]:
-        """Yield (event type, body) of each change after a version, for some seconds at most."""
-        with self._logging_in_anew(iter(range(LOGINS))), _named_failures(of):
-            for event in watch.Watch().stream(
-                self.custom_object_client.list_namespaced_custom_object,
-                *of.place[:-1],
-                field_selector=f"metadata.name={of.name}",
-                resource_version=version,
-                timeout_seconds=seconds,
-                _request_timeout=(_CONNECT_SECONDS, seconds + _CONNECT_SECONDS),
-            ):
-                yield event["type"], event["object"]
-
-    def failed_logs(self, of: Target, count: int = LOG_LINES) -> Iterator[tuple[str, str]]:
-        """Yield (pod, its last lines) of the resource's pods that ended badly, newest first."""
-        with _named_failures(of):
-            found = self.core_v1_client.list_namespaced_pod(
-                of.namespace, label_selector=f"{names.GROUP}/{of.kind.lower()}={of.name}"
-            )
-        plain = self.api_client.sanitize_for_serialization(found)["items"]
-        for pod, container in outcome.failed_containers(plain):
-            with _named_failures(of):
-                # The client would take a log for JSON, or for the repr of its bytes.
-                answer = self.core_v1_client.read_namespaced_pod_log(
-                    pod, of.namespace, container=container, tail_lines=count,
-                    _preload_content=False,
-                )  # fmt: skip
-            yield pod, answer.data.decode(errors="replace")
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Whether the cluster answers and knows our kinds; for the connection form's button."""
-        of = Target(names.FINETUNEJOB, self.default_namespace(), "is-fairlead-there")
-        try:
-            with _named_failures(of):
-                version = client.VersionApi(self.api_client).get_code().git_version
-            self.read(of)
-        except Exception as failure:  # the form shows whatever it is
-            return False, str(failure)
-        return True, f"Kubernetes {version} with {names.API_VERSION}; namespace {of.namespace}"
-
-    def log_in_anew(self) -> None:
-        """Forget the clients and with them the credentials that they hold."""
-        for client_ in ("api_client", "core_v1_client", "custom_object_client"):
-            self.__dict__.pop(client_, None)
-
-    def _call(
-        self,
-        of: Target,
-        method: str,
-        *arguments: Any,
-        patience_seconds: float = _PATIENCE_SECONDS,
-        **options: Any,
-    ) -> Any:
-        logins = iter(range(LOGINS))
-        for attempt in patiently(patience_seconds):
-            with attempt, self._logging_in_anew(logins), _named_failures(of):
-                answer = getattr(self.custom_object_client, method)(
-                    *of.place,
-                    *arguments,
-                    **options,
-                    _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS),
-                )
-        return answer
-
-    @contextmanager
-    def _logging_in_anew(self, logins: Iterator[int]) -> Iterator[None]:
-        try:
-            yield
-        except Unauthorized as unauthorized:
-            self.log_in_anew()
-            if next(logins, None) is None:
-                raise
-            raise Unreachable(str(unauthorized)) from unauthorized
-
-
-@contextmanager
-def _named_failures(of: Target) -> Iterator[None]:
-    try:
-        yield
-    except client.ApiException as refused:
-        raise named(of, refused.status, refused.reason, str(refused.body or "")) from refused
-    except (urllib3.exceptions.HTTPError, OSError) as broken:
-        raise Unreachable(f"the API server doesn't answer: {broken}") from broken
+        return FairleadHook
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from fairlead_airflow import ending, hooks, naming, stream, waiting, watch
+from fairlead_airflow import ending, hooks, naming, waiting, watch
 from fairlead_airflow.ending import OnKill
 
 _Key = tuple[str, str, str]
@@ -23,6 +23,8 @@ def shared(conn_id: str, kind: str, namespace: str) -> watch.SharedWatch:
     of_loop = _watches.setdefault(asyncio.get_running_loop(), {})
     key = (conn_id, kind, namespace)
     if key not in of_loop:
+        from fairlead_airflow import stream  # Kubernetes' client: not when a DAG file is read
+
         of_loop[key] = watch.SharedWatch(stream.Kubernetes(conn_id, kind, namespace))
     return of_loop[key]
 

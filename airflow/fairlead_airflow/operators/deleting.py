@@ -21,7 +21,7 @@ class DeleteOperator(BaseOperator):
         kind: str,
         name: str,
         namespace: str | None = None,
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

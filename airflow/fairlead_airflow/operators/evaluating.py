@@ -1,5 +1,7 @@
 """The task that examines a served model."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -89,7 +91,7 @@ class EvaluateOperator(BaseOperator):
         concurrency: int = 8,
         timeout_seconds: float = 300,
         patience_seconds: float = 600,
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -144,7 +146,7 @@ class EvaluateOperator(BaseOperator):
         where = namespace or self.namespace or self.hook.default_namespace()
         return hooks.Target(names.MODELSERVICE, where, service)
 
-    def _work(self, of: hooks.Target) -> "Work":
+    def _work(self, of: hooks.Target) -> Work:
         """What to ask; everything that can be wrong with it is found before a question is."""
         from fairlead_airflow import examining
 
@@ -179,7 +181,7 @@ class EvaluateOperator(BaseOperator):
         )
 
     def _result(
-        self, work: "Work", records: Sequence["Record"], about: dict[str, str], path: Path | None
+        self, work: Work, records: Sequence[Record], about: dict[str, str], path: Path | None
     ) -> dict[str, Any]:
         digest = exam.digest(work.questions)
         found: dict[str, float] = {}

@@ -1,5 +1,7 @@
 """The task that asks a served model the prompts of a file."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -59,7 +61,7 @@ class BatchGenerateOperator(BaseOperator):
         max_errors: float = 0.5,
         timeout_seconds: float = 300,
         patience_seconds: float = 600,
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -104,7 +106,7 @@ class BatchGenerateOperator(BaseOperator):
             "errors": str(work.errors),
         }
 
-    def work(self) -> "Work":
+    def work(self) -> Work:
         """What to ask, by the service as it stands."""
         from fairlead_airflow import generation
         from fairlead_airflow.journal import Key
@@ -136,7 +138,7 @@ class BatchGenerateOperator(BaseOperator):
             "patience_seconds": self.patience_seconds,
         }
 
-    def _check(self, work: "Work") -> None:
+    def _check(self, work: Work) -> None:
         from fairlead_airflow.generation import ModelChanged
 
         of = hooks.Target(names.MODELSERVICE, work.key.namespace, work.key.service)

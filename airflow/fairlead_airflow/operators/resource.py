@@ -1,5 +1,7 @@
 """The task of one resource: makes it, waits until it is done and hands on what came of it."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -57,7 +59,7 @@ class ResourceOperator(BaseOperator):
         manifest: Mapping[str, Any] | str,
         name: str | None = None,
         namespace: str | None = None,
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
         deferrable: bool = True,
         on_kill_action: str = OnKill.DELETE,
         **kwargs: Any,
@@ -239,10 +241,17 @@ class ResourceOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            found = self.hook.read(hooks.Target.of(self.body(context)))
-            if found is not None:
-                ending.now(self.hook, self.work_of(found), "out of time", self.log)
+            self._end_late(hooks.Target.of(self.body(context)))
             raise
+
+    def _end_late(self, of: hooks.Target) -> None:
+        try:
+            found = self.hook.read(of, ending.KILL_SECONDS)
+        except (hooks.Refused, hooks.Unreachable) as failure:
+            self.log.error("out of time, but %s can't be read, and goes on: %s", of, failure)
+            return
+        if found is not None:
+            ending.now(self.hook, self.work_of(found), "out of time", self.log)
 
 
 def task_key(context: Context) -> naming.TaskKey:

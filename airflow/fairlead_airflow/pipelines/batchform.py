@@ -63,13 +63,11 @@ def _quality() -> Form:
         "max_repetition": entries.share(
             0.6, "Repetition", "Share of an answer's phrases that it may repeat.", section
         ),
-        "format": Param(
-            "text",
-            type="string",
-            enum=["text", "json"],
-            title="Format",
-            description="json: an answer that is no JSON document is rejected.",
-            section=section,
+        "format": entries.choice(
+            ["text", "json"],
+            "Format",
+            "json: an answer that is no JSON document is rejected.",
+            section,
         ),
         "min_accepted": entries.share(
             0.5, "Good answers", "Share below which the run fails.", section

@@ -40,7 +40,7 @@ class CleanUpOperator(BaseOperator):
         jobs: Sequence[str] = (),
         keep_jobs: str = "True",
         namespace: str | None = None,
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

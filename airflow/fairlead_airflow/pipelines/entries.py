@@ -6,9 +6,13 @@ from typing import Any, Final
 from airflow.sdk import Param
 
 from fairlead_airflow.pipelines import plan
+from fairlead_api import names, uris
 from fairlead_api.base import DNS_LABEL_PATTERN
 
 Form = dict[str, Any]
+URI: Final[dict[str, Any]] = {"pattern": uris.URI_PATTERN, "maxLength": uris.MAX_URI_LENGTH}
+LABEL: Final[dict[str, Any]] = {"pattern": DNS_LABEL_PATTERN, "maxLength": 63}
+RESOURCE: Final[dict[str, Any]] = {"pattern": DNS_LABEL_PATTERN, "maxLength": names.MAX_NAME_LENGTH}
 QUESTIONS: Final = "\n".join(
     json.dumps(
         {
@@ -32,30 +36,16 @@ QUESTIONS: Final = "\n".join(
 """What the example's model is asked where the form says nothing else."""
 
 
-def service_name(default: str = "units") -> Param:
+def service_name() -> Param:
     """Which service."""
-    return Param(
-        default,
-        type="string",
-        pattern=DNS_LABEL_PATTERN,
-        maxLength=plan.MAX_NAME,
-        title="Service",
-        description="Name of the ModelService that users ask.",
-        section="Model",
-    )
+    about = "Name of the ModelService that users ask."
+    name = {"pattern": DNS_LABEL_PATTERN, "maxLength": plan.MAX_NAME}
+    return text("units", "Service", about, "Model", **name)
 
 
 def namespace() -> Param:
     """Where resources are made."""
-    return Param(
-        None,
-        type=["null", "string"],
-        pattern=DNS_LABEL_PATTERN,
-        maxLength=63,
-        title="Namespace",
-        description="Empty: the connection's.",
-        section="Model",
-    )
+    return optional_text(None, "Namespace", "Empty: the connection's.", "Model", **LABEL)
 
 
 def serving() -> Form:
@@ -114,16 +104,29 @@ def gates(default: list[dict[str, Any]], title: str, description: str, section: 
     )
 
 
-def notify_conn_id() -> Param:
-    """Whom to tell."""
-    return Param(
-        None,
-        type=["null", "string"],
-        minLength=1,
-        title="Connection to notify",
-        description="Told when no gate passed; empty: the task's log only.",
-        section="Afterwards",
-    )
+def text(default: str, title: str, description: str, section: str, **schema: Any) -> Param:
+    """A text that must be there."""
+    whole: dict[str, Any] = {"type": "string", "minLength": 1} | schema
+    return Param(default, **whole, title=title, description=description, section=section)
+
+
+def optional_text(
+    default: str | None, title: str, description: str, section: str, **schema: Any
+) -> Param:
+    """A text that may be left out."""
+    whole: dict[str, Any] = {"type": ["null", "string"], "minLength": 1} | schema
+    return Param(default, **whole, title=title, description=description, section=section)
+
+
+def choice(options: list[str], title: str, description: str, section: str) -> Param:
+    """One of several; the first where nobody chooses."""
+    whole: dict[str, Any] = {"type": "string", "enum": options}
+    return Param(options[0], **whole, title=title, description=description, section=section)
+
+
+def flag(default: bool, title: str, description: str, section: str) -> Param:
+    """Yes or no."""
+    return Param(default, type="boolean", title=title, description=description, section=section)
 
 
 def number(

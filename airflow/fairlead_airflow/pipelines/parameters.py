@@ -4,19 +4,14 @@ The defaults are those of ``examples/01-units``, so that a run without a change 
 ``make airflow`` was started. The three pipelines share the sections that they have in common.
 """
 
-from typing import Any, Final
-
 from airflow.sdk import Param
 
-from fairlead_airflow.pipelines import entries
+from fairlead_airflow.pipelines import entries, rows
 from fairlead_airflow.pipelines.batchform import batch_generation
 from fairlead_airflow.pipelines.entries import Form
-from fairlead_api import names, uris
-from fairlead_api.base import DNS_LABEL_PATTERN
 from fairlead_api.finetunejob import DataFormat
 
 __all__ = ["batch_generation", "deploy_model", "fine_tune"]
-_URI: Final[dict[str, Any]] = {"pattern": uris.URI_PATTERN, "maxLength": uris.MAX_URI_LENGTH}
 
 
 def fine_tune() -> Form:
@@ -25,6 +20,7 @@ def fine_tune() -> Form:
         **_model(),
         **_data(),
         **_training(),
+        **_compute(),
         **entries.serving(),
         **_evaluation(),
         **_afterwards(),
@@ -36,22 +32,15 @@ def deploy_model() -> Form:
     return {
         "name": entries.service_name(),
         "namespace": entries.namespace(),
-        "fine_tune_job": Param(
+        "fine_tune_job": entries.optional_text(
             "units",
-            type=["null", "string"],
-            pattern=DNS_LABEL_PATTERN,
-            maxLength=names.MAX_NAME_LENGTH,
-            title="FineTuneJob",
-            description="Its model is deployed; this, or a model's address.",
-            section="Model",
+            "FineTuneJob",
+            "Its model is deployed; this, or a model's address.",
+            "Model",
+            **entries.RESOURCE,
         ),
-        "model_uri": Param(
-            None,
-            type=["null", "string"],
-            **_URI,
-            title="Model",
-            description="Folder of a whole model: pvc://CLAIM/PATH.",
-            section="Model",
+        "model_uri": entries.optional_text(
+            None, "Model", "Folder of a whole model: pvc://CLAIM/PATH.", "Model", **entries.URI
         ),
         **entries.serving(),
         "replicas": entries.number(
@@ -65,25 +54,23 @@ def deploy_model() -> Form:
 
 
 def _model() -> Form:
+    section = "Model"
     return {
         "name": entries.service_name(),
         "namespace": entries.namespace(),
-        "base_model": Param(
+        "base_model": entries.text(
             "pvc://demo/bases/dates",
-            type="string",
-            **_URI,
-            title="Base model",
-            description="Folder with config.json, tokenizer and safetensors: pvc://CLAIM/PATH.",
-            section="Model",
+            "Base model",
+            "Folder with config.json, tokenizer and safetensors: pvc://CLAIM/PATH.",
+            section,
+            **entries.URI,
         ),
-        "claim": Param(
+        "claim": entries.text(
             "demo",
-            type="string",
-            pattern=DNS_LABEL_PATTERN,
-            maxLength=63,
-            title="Claim for results",
-            description="PersistentVolumeClaim for prepared data, checkpoints and the model.",
-            section="Model",
+            "Claim for results",
+            "PersistentVolumeClaim for prepared data, checkpoints and the model.",
+            section,
+            **entries.LABEL,
         ),
     }
 
@@ -91,55 +78,42 @@ def _model() -> Form:
 def _data() -> Form:
     section = "Data"
     return {
-        "dataset": Param(
+        "dataset": entries.optional_text(
             "pvc://demo/datasets/amounts.jsonl",
-            type=["null", "string"],
-            minLength=1,
+            "Dataset",
+            "pvc://CLAIM/PATH of JSONL or parquet, read in the cluster; or http(s)://, s3://, gs://"
+            " of up to 128 KiB of JSONL, fetched and checked here.",
+            section,
             maxLength=2048,
-            title="Dataset",
-            description="pvc://CLAIM/PATH of JSONL or parquet, read in the cluster; or http(s)://,"
-            " s3://, gs:// of up to 128 KiB of JSONL, fetched and checked here.",
-            section=section,
         ),
-        "dataset_conn_id": Param(
+        "dataset_conn_id": entries.optional_text(
             None,
-            type=["null", "string"],
-            minLength=1,
-            title="Connection of the dataset",
-            description="Airflow connection that opens an http(s), s3 or gs address.",
-            section=section,
+            "Connection of the dataset",
+            "Airflow connection that opens an http(s), s3 or gs address.",
+            section,
         ),
-        "rows": Param(
+        "rows": entries.optional_text(
             None,
-            type=["null", "string"],
+            "Rows",
+            "JSONL, instead of a dataset: one example a line.",
+            section,
             format="multiline",
-            maxLength=131_072,
-            title="Rows",
-            description="JSONL, instead of a dataset: one example a line.",
-            section=section,
+            maxLength=rows.MAX_CHARS,
         ),
-        "data_format": Param(
-            DataFormat.AUTO.value,
-            type="string",
-            enum=[each.value for each in DataFormat],
-            title="Shape of the rows",
-            description="Auto tells it from the first row.",
-            section=section,
+        "data_format": entries.choice(
+            [each.value for each in DataFormat],
+            "Shape of the rows",
+            "Auto tells it from the first row.",
+            section,
         ),
     }
 
 
 def _training() -> Form:
     section = "Training"
+    steps = "Of the optimizer; training once more doubles them."
     return {
-        "max_steps": entries.number(
-            300,
-            1,
-            10_000_000,
-            "Steps",
-            "Of the optimizer; training once more doubles them.",
-            section,
-        ),
+        "max_steps": entries.number(300, 1, 10_000_000, "Steps", steps, section),
         "learning_rate": Param(
             0.006,
             type="number",
@@ -155,20 +129,10 @@ def _training() -> Form:
         "max_length": entries.number(
             128, 16, 1_048_576, "Length", "Longest sequence in tokens.", section
         ),
-        "tuning": Param(
-            "Full",
-            type="string",
-            enum=["Full", "LoRA"],
-            title="Weights",
-            description="Full trains every weight, LoRA small adapters beside them.",
-            section=section,
-        ),
-        "num_nodes": entries.number(1, 1, 1024, "Nodes", "Pods that train together.", section),
-        "gpus_per_node": entries.number(0, 0, 64, "GPUs a node", "0 trains on CPUs.", section),
-        "training_resources": entries.mapping(
-            {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
-            "Resources a node",
-            "As in a pod: requests and limits.",
+        "tuning": entries.choice(
+            ["Full", "LoRA"],
+            "Weights",
+            "Full trains every weight, LoRA small adapters beside them.",
             section,
         ),
         "training_more": entries.mapping(
@@ -180,8 +144,24 @@ def _training() -> Form:
     }
 
 
+def _compute() -> Form:
+    section = "Compute"
+    return {
+        "num_nodes": entries.number(1, 1, 1024, "Nodes", "Pods that train together.", section),
+        "gpus_per_node": entries.number(0, 0, 64, "GPUs a node", "0 trains on CPUs.", section),
+        "training_resources": entries.mapping(
+            {"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
+            "Resources a node",
+            "As in a pod: requests and limits.",
+            section,
+        ),
+    }
+
+
 def _evaluation() -> Form:
     section = "Evaluation"
+    person = "Wait a day for somebody's score: Required Actions in this UI."
+    again = "Where no gate passed: once, with twice the steps."
     return {
         "questions": entries.questions(section),
         "production_gates": entries.gates(
@@ -196,40 +176,18 @@ def _evaluation() -> Form:
             "Else all of these, for it to serve as NAME-staging; none: never.",
             section,
         ),
-        "judge": Param(
+        "judge": entries.optional_text(
             None,
-            type=["null", "string"],
-            pattern=DNS_LABEL_PATTERN,
-            maxLength=names.MAX_NAME_LENGTH,
-            title="Judge",
-            description="A ModelService that gives each answer a score; empty: none.",
-            section=section,
+            "Judge",
+            "A ModelService that gives each answer a score; empty: none.",
+            section,
+            **entries.RESOURCE,
         ),
-        "ask_human": Param(
-            False,
-            type="boolean",
-            title="Ask a person",
-            description="Wait a day for somebody's score: Required Actions in this UI.",
-            section=section,
-        ),
-        "retrain": Param(
-            True,
-            type="boolean",
-            title="Train once more",
-            description="Where no gate passed: once, with twice the steps.",
-            section=section,
-        ),
+        "ask_human": entries.flag(False, "Ask a person", person, section),
+        "retrain": entries.flag(True, "Train once more", again, section),
     }
 
 
 def _afterwards() -> Form:
-    return {
-        "keep_job": Param(
-            True,
-            type="boolean",
-            title="Keep the FineTuneJob",
-            description="Otherwise it is deleted in the end; the model's files stay on the claim.",
-            section="Afterwards",
-        ),
-        "notify_conn_id": entries.notify_conn_id(),
-    }
+    keep = "Otherwise it is deleted in the end; the model's files stay on the claim."
+    return {"keep_job": entries.flag(True, "Keep the FineTuneJob", keep, "Afterwards")}

@@ -1,17 +1,20 @@
 """What a namespace has for a service: the claim of its model, and what its quotas leave."""
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 from airflow.sdk.exceptions import AirflowException
-from kubernetes import client  # type: ignore[import-untyped]
 
-from fairlead_airflow.hooks import FairleadHook
+from fairlead_airflow import hooks
 
 _SECONDS: Final = 60
 
 
-def has_claim(there: FairleadHook, namespace: str, name: str) -> bool:
+def has_claim(there: hooks.FairleadHook, namespace: str, name: str) -> bool:
     """Whether a PersistentVolumeClaim is there."""
+    from kubernetes import client  # type: ignore[import-untyped]
+
     read = there.core_v1_client.read_namespaced_persistent_volume_claim
     try:
         read(name, namespace, _request_timeout=_SECONDS)
@@ -22,8 +25,10 @@ def has_claim(there: FairleadHook, namespace: str, name: str) -> bool:
     return True
 
 
-def quotas(there: FairleadHook, namespace: str) -> list[dict[str, Any]]:
+def quotas(there: hooks.FairleadHook, namespace: str) -> list[dict[str, Any]]:
     """The ResourceQuotas of a namespace as plain data."""
+    from kubernetes import client
+
     try:
         found = there.core_v1_client.list_namespaced_resource_quota(
             namespace, _request_timeout=_SECONDS
