@@ -402,6 +402,20 @@ def test_time_that_is_over_while_deferred_ends_the_work(there, job):
     assert there.read(job) is None
 
 
+def test_time_that_is_over_while_the_server_is_away_is_told_with_its_work(job, monkeypatch, capsys):
+    deferred(task())
+
+    def away(hook, of, patience_seconds):
+        assert patience_seconds == ending.KILL_SECONDS
+        raise hooks.Unreachable("no route to host")
+
+    monkeypatch.setattr(hooks.FairleadHook, "read", away)
+    late = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}
+    with pytest.raises(TaskDeferralTimeout):
+        task().resume_execution("__fail__", late, context())
+    assert f"{job} can't be read, and goes on: no route to host" in capsys.readouterr().out
+
+
 def test_invalid_manifest_fails_for_good_with_its_field():
     broken = operators.FineTuneOperator(
         task_id="train", manifest=SPEC.replace("maxSteps: 2", "maxSteps: none")

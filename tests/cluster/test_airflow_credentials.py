@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes_asyncio.config import incluster_config
 
-from fairlead_airflow import asynchooks, hooks, stream, watch
+from fairlead_airflow import asynchooks, hooks, stream, watch, workerhook
 from fairlead_api import names
 
 pytestmark = pytest.mark.cluster
@@ -169,6 +169,17 @@ def test_wrong_credentials_of_a_worker_are_named(connect, job):
     connect("wrong", {"token": "nonsense"})
     with pytest.raises(hooks.Unauthorized, match="the connection's credentials are not accepted"):
         hooks.FairleadHook("wrong").read(job)
+
+
+def test_worker_whose_exec_plugin_fails_runs_it_again(plugin, connect, job):
+    plugin.fails.touch()
+    connect("sealed", plugin.user)
+    there = hooks.FairleadHook("sealed")
+    with pytest.raises(hooks.Unauthorized, match="the connection's credentials are not accepted"):
+        there.read(job)
+    assert plugin.num_runs() == 1 + workerhook.LOGINS
+    plugin.fails.unlink()
+    assert there.read(job) is not None
 
 
 async def test_failing_exec_plugin_is_named_and_run_again(plugin, connect, job, caplog):
