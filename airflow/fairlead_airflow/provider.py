@@ -3,6 +3,8 @@
 from typing import Any, Final
 
 PACKAGE: Final = "airflow-provider-fairlead"
+PLUGIN: Final = "fairlead_airflow.plugin.FairleadPlugin"
+LINKS: Final = ("fairlead_airflow.links.ResourceLink", "fairlead_airflow.links.ReportLink")
 CONNECTION_TYPE: Final = "fairlead"
 HOOK: Final = "fairlead_airflow.hooks.FairleadHook"
 _TEXT: Final = {"type": ["string", "null"]}
@@ -14,6 +16,8 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": PACKAGE,
         "name": "Fairlead",
         "description": "Fine-tunes and serves language models on Kubernetes.",
+        "extra-links": list(LINKS),
+        "plugins": [{"name": "fairlead", "plugin-class": PLUGIN}],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

@@ -1,0 +1,118 @@
+"""The status page on a real API server: what it lists, page by page, and with whose rights."""
+
+import json
+import re
+import warnings
+
+import httpx
+import pytest
+
+from fairlead_api import names
+
+with warnings.catch_warnings():  # upstream's, of what it imports
+    warnings.simplefilter("ignore")
+    from airflow.api_fastapi.app import create_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.api_fastapi.core_api.security import get_user
+
+    from fairlead_airflow import statuspage
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def ask(cluster, team, monkeypatch):
+    extra = {"kube_config_path": str(cluster.kubeconfig), "namespace": team}
+    described = json.dumps({"conn_type": "fairlead", "extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_FAIRLEAD_DEFAULT", described)
+    create_auth_manager()
+    app = statuspage.make()
+    user = SimpleAuthManagerUser(username="u", role="admin")
+    app.dependency_overrides[get_user] = lambda: user
+
+    async def get(path="/", **query):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://airflow") as client:
+            return await client.get(path, params=query or None)
+
+    return get
+
+
+def service(team, name, **spec):
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.MODELSERVICE,
+        "metadata": {"name": name, "namespace": team},
+        "spec": {"model": {"uri": "pvc://work/base"}} | spec,
+    }
+
+
+def apply(kubectl, *bodies):
+    listed = {"apiVersion": "v1", "kind": "List", "items": bodies}
+    kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+
+
+def tell(kubectl, team, resource, **status):
+    place = ("-n", team, "--subresource=status", "--type=merge")
+    kubectl("patch", resource, *place, "-p", json.dumps({"status": status}))
+
+
+async def test_page_shows_progress_and_where_a_service_answers(ask, kubectl, team, job):
+    body = job()
+    body["metadata"] = {"name": "units", "namespace": team}
+    del body["status"]
+    apply(kubectl, body, service(team, "units"))
+    progress = {"step": 5, "totalSteps": 10, "percent": 50, "loss": 0.25, "eta": "1m30s"}
+    tell(kubectl, team, "finetunejobs/units", phase="Training", progress=progress)
+    url = "http://units.team.example"
+    tell(kubectl, team, "modelservices/units", phase="Ready", readyReplicas=1, url=url)
+    text = (await ask()).text
+    for shown in ("Training", "5/10", "0.25", "1m30s", "Ready", "1/1", f'href="{url}"'):
+        assert shown in text
+
+
+async def test_page_goes_through_all_services_once(ask, kubectl, team):
+    apply(kubectl, *(service(team, f"service-{number}") for number in range(7)))
+    seen, answer = [], await ask(limit=3)
+    while True:
+        seen += re.findall(r">(service-\d)</a>", answer.text)
+        following = re.search(r'href="([^"]*)">More services', answer.text)
+        if following is None:
+            break
+        answer = await ask(f"/{following[1].replace('&amp;', '&')}")
+    assert seen == [f"service-{number}" for number in range(7)]
+    assert "Back to the first page" in answer.text
+
+
+async def test_a_token_that_means_nothing_is_told_on_the_page(ask):
+    answer = await ask(jobs="bm90IGEgdG9rZW4")
+    assert answer.status_code == 200
+    assert 'role="alert"' in answer.text
+
+
+async def test_resource_page_is_its_report(ask, kubectl, team, make_condition):
+    apply(kubectl, service(team, "units"))
+    condition = make_condition("Ready", "False", "NoReplicasReady", "no pod is ready")
+    tell(kubectl, team, "modelservices/units", conditions=[condition])
+    answer = await ask("/resource", kind="ModelService", name="units")
+    assert "no pod is ready" in answer.text
+    assert 'id="report"' in answer.text
+
+
+async def test_resource_that_is_gone_is_said(ask, team):
+    answer = await ask("/resource", kind="FineTuneJob", name="units")
+    assert answer.status_code == 404
+    assert f"There is no FineTuneJob units in namespace {team}" in answer.text
+
+
+async def test_what_the_connection_may_not_see_is_named(ask, cluster, kubectl, team, monkeypatch):
+    kubectl("create", "serviceaccount", "nobody", "-n", team)
+    token = kubectl("create", "token", "nobody", "-n", team).strip()
+    config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
+    config["users"][0]["user"] = {"token": token}
+    described = json.dumps({"conn_type": "fairlead", "extra": {"kube_config": config}})
+    monkeypatch.setenv("AIRFLOW_CONN_NOBODY", described)
+    answer = await ask(connection="nobody", namespace=team)
+    assert "finetunejobs" in answer.text
+    assert "forbidden" in answer.text
+    assert token not in answer.text
