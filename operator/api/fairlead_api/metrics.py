@@ -17,6 +17,10 @@ LEADER: Final = "fairlead_leader"  # gauge: 1 on the replica that reconciles
 PROGRESS_REPORTS: Final = "fairlead_progress_reports"  # counter: code of the answer
 PROGRESS_WRITES: Final = "fairlead_progress_writes"  # counter: outcome
 
+# --- Of others, asked for by sensors --------------------------------------------------------
+VLLM_REQUESTS: Final = "vllm:request_success_total"  # counter: finished_reason; by vLLM
+GPU_UTILIZATION: Final = "DCGM_FI_DEV_GPU_UTIL"  # gauge, percent: gpu, Hostname; by dcgm-exporter
+
 # --- Labels --------------------------------------------------------------------------------
 LABEL_KIND: Final = "kind"  # FineTuneJob, ModelService
 LABEL_OUTCOME: Final = "outcome"
@@ -24,3 +28,5 @@ LABEL_VERB: Final = "verb"  # get, list, create, patch, update, delete, discover
 LABEL_RESOURCE: Final = "resource"  # plural
 LABEL_CODE: Final = "code"  # HTTP code; 0 where there was no answer
 LABEL_PHASE: Final = "phase"
+LABEL_NAMESPACE: Final = "namespace"  # of the pod; set by who scrapes
+LABEL_MODELSERVICE: Final = "fairlead_dev_modelservice"  # names.LABEL_MODELSERVICE, as scraped
