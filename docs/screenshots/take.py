@@ -30,6 +30,7 @@ PAUSE_SECONDS: Final = 0.5
 ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"
 """The key by which WebDriver names an element."""
 FORM: Final = "//*[@role='dialog']//button"
+GROUPS: Final = "//button[@aria-label='Expand all task groups']"
 COOKIE: Final = "_token"
 
 
@@ -79,6 +80,12 @@ class Browser:
             lambda: self.ask("POST", f"/element/{self.wait(xpath)}/click") or True,
             f"a click on {xpath}",
         )
+
+    def wait_inside(self, frame: str, xpath: str) -> None:
+        """Wait until an element is there in a frame of the page."""
+        self.ask("POST", "/frame", id={ELEMENT: self.wait(frame)})
+        self.wait(xpath)
+        self.ask("POST", "/frame", id=None)
 
     def take(self, name: str) -> Path:
         """Write a picture of the window once it has stopped changing."""
@@ -189,10 +196,10 @@ def main() -> None:
         window.click(f"{FORM}[contains(., '{given.section}')]")
         print(window.take("form"))
         window.open(f"{url}{newest_run(url, token, given.dag)}")
-        window.wait(f"//*[contains(., '{given.dag}')]")
+        window.click(GROUPS)
         print(window.take("grid"))
         window.open(f"{url}/plugin/{given.page}")
-        window.wait("//iframe")
+        window.wait_inside("//iframe", "//table | //h1 | //h2")
         print(window.take("status"))
 
 

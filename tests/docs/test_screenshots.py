@@ -143,6 +143,15 @@ def test_browser_gives_up_with_what_it_waited_for(take, window, stand_in, monkey
     assert "never came: //iframe on the page (no such element)" in said(capsys)
 
 
+def test_browser_looks_into_a_frame_and_comes_back(take, window, stand_in):
+    stand_in.answers["POST", "/session/one/element"] = [(200, {"value": {take.ELEMENT: "e"}})]
+    stand_in.answers["POST", "/session/one/frame"] = [(200, {"value": None})]
+    window.wait_inside("//iframe", "//table")
+    steps = [(path.rsplit("/", 1)[1], body) for _, path, body in stand_in.asked[1:]]
+    assert [name for name, _ in steps] == ["element", "frame", "element", "frame"]
+    assert [body["id"] for name, body in steps if name == "frame"] == [{take.ELEMENT: "e"}, None]
+
+
 def picture(content):
     return 200, {"value": base64.b64encode(content).decode()}
 
