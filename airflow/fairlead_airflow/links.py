@@ -1,4 +1,7 @@
-"""Buttons at a task in Airflow's UI, that lead to its resource."""
+"""Buttons at a task in Airflow's UI, that lead to its resource.
+
+Airflow asks for them when a task ends or begins to be deferred: so they are there while it waits.
+"""
 
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -38,9 +41,3 @@ class ReportLink(ResourceLink):
 
 
 LINKS: Final = (ResourceLink(), ReportLink())
-
-
-def show(ti: Any, of: hooks.Target, conn_id: str) -> None:
-    """Have the buttons there while the task still waits: Airflow sets them at its end only."""
-    for link in LINKS:
-        ti.xcom_push(key=link.xcom_key, value=address(of, conn_id, link.anchor))

@@ -20,6 +20,7 @@ from fairlead_airflow import (
     ending,
     following,
     hooks,
+    links,
     manifests,
     naming,
     results,
@@ -52,6 +53,7 @@ class ResourceOperator(BaseOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {"manifest": "yaml"}
     template_ext: Sequence[str] = (".yaml", ".yml")
     ui_color = "#e3f0ea"
+    operator_extra_links = links.LINKS
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class ResourceOperator(BaseOperator):
         self._asked_by: naming.TaskKey | None = None
         self._work: ending.Work | None = None
         self._is_over = False
+        self.target: hooks.Target | None = None
 
     @cached_property
     def hook(self) -> hooks.FairleadHook:
@@ -97,6 +100,7 @@ class ResourceOperator(BaseOperator):
     def _begin(self, wanted: manifests.Manifest) -> Mapping[str, Any]:
         standing = self.submit(wanted)
         self._work = self.work_of(standing)
+        self.target = self._work.of
         if self._is_over:
             ending.now(self.hook, self._work, "killed", self.log)
             raise AirflowException(f"the task was killed while it made {self._work.of}")
@@ -154,7 +158,8 @@ class ResourceOperator(BaseOperator):
         self, context: Context, event: dict[str, str], of: dict[str, str]
     ) -> dict[str, Any]:
         """Go on after the trigger's event."""
-        return self.finish(hooks.Target(**of), event)
+        self.target = hooks.Target(**of)
+        return self.finish(self.target, event)
 
     def body(self, context: Context) -> manifests.Manifest:
         """The whole manifest; an invalid one fails the task for good."""
