@@ -28,7 +28,7 @@ class StandInPrometheus:
     async def start(self):
         app = web.Application()
         app.router.add_post("/api/v1/query", self.query)
-        self.runner = web.AppRunner(app)
+        self.runner = web.AppRunner(app, access_log=None)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
         await site.start()
