@@ -19,6 +19,7 @@ JOB = {
     "trainer": {"type": "SFT"},
     "storage": {"claimName": "work"},
 }
+MAKERS = ["assess.serve", "assess_again.serve"]
 MOMENT = "2026-01-01T00:00:00Z"
 
 
@@ -72,10 +73,11 @@ def serve(team):
 def clean(run_id="run-1", **changes):
     task = cleaning.CleanUpOperator(
         task_id="clean_up",
-        services={"units-candidate": ["assess.serve", "assess_again.serve"]},
+        services=[{"name": "{{ params.name }}-candidate", "made_by": MAKERS}],
         jobs=["train.submit"],
         **changes,
     )
+    task.render_template_fields({"params": {"name": "units"}})
     return task.execute(context("clean_up", run_id))
 
 

@@ -23,8 +23,8 @@ WATCHER: Final = "watcher"
 class CleanUpOperator(BaseOperator):
     """Deletes what tasks of this very run have made, and nothing else.
 
-    :param services: Names of ModelServices (templated), each with the ids of the tasks that may
-        have made it; deleted.
+    :param services: ModelServices, each as ``{"name": …, "made_by": [ids of tasks]}``; templated,
+        where Airflow leaves the keys of mappings as they are. Deleted.
     :param jobs: Ids of tasks that made FineTuneJobs, named by their run. A job that is not over
         is deleted: nobody waits for it any more.
     :param keep_jobs: Whether those that are over stay; ``True`` or ``False`` (templated).
@@ -36,7 +36,7 @@ class CleanUpOperator(BaseOperator):
     def __init__(
         self,
         *,
-        services: Mapping[str, Sequence[str]] | None = None,
+        services: Sequence[Mapping[str, Any]] = (),
         jobs: Sequence[str] = (),
         keep_jobs: str = "True",
         namespace: str | None = None,
@@ -44,7 +44,7 @@ class CleanUpOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.services = services or {}
+        self.services = services
         self.jobs = jobs
         self.keep_jobs = keep_jobs
         self.namespace = namespace
@@ -76,9 +76,10 @@ class CleanUpOperator(BaseOperator):
         self, namespace: str, key: naming.TaskKey
     ) -> Iterable[tuple[hooks.Target, list[naming.TaskKey]]]:
         """What may be there, and which tasks would have made it."""
-        for name, task_ids in self.services.items():
-            makers = [naming.TaskKey(key.dag_id, each, key.run_id) for each in task_ids]
-            yield hooks.Target(names.MODELSERVICE, namespace, name), makers
+        for service in self.services:
+            made_by = service["made_by"]
+            makers = [naming.TaskKey(key.dag_id, each, key.run_id) for each in made_by]
+            yield hooks.Target(names.MODELSERVICE, namespace, service["name"]), makers
         for task_id in self.jobs:
             maker = naming.TaskKey(key.dag_id, task_id, key.run_id)
             name = naming.resource_name(maker)

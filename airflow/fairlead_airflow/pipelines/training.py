@@ -57,7 +57,12 @@ def string() -> None:
     second.gate >> [production, staging, notify]
     clean_up = cleaning.CleanUpOperator(
         task_id=cleaning.CLEAN_UP,
-        services={beside(NAME, CANDIDATE): ["assess.serve", "assess_again.serve"]},
+        services=[
+            {
+                "name": beside(NAME, CANDIDATE),
+                "made_by": ["assess.serve", "assess_again.serve"],
+            }
+        ],
         jobs=["train.submit", "retrain.submit"],
         keep_jobs="{{ params.keep_job }}",
         namespace=NAMESPACE,
