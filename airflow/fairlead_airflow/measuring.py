@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fairlead_airflow import comparisons, prometheus, waiting
+from fairlead_airflow import comparisons, waiting
 from fairlead_airflow.httpconnection import HttpConnection, InvalidConnection
 from fairlead_api import outcome
 
@@ -24,6 +24,8 @@ class Measure:
 
     async def look(self, connection: HttpConnection) -> waiting.Seen:
         """Ask once; what may mend itself is waited for."""
+        from fairlead_airflow import prometheus  # aiohttp: not when a DAG file is read
+
         self.value = None
         try:
             self.value = await prometheus.value(connection, self.query)

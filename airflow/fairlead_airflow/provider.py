@@ -7,6 +7,7 @@ PLUGIN: Final = "fairlead_airflow.plugin.FairleadPlugin"
 LINKS: Final = ("fairlead_airflow.links.ResourceLink", "fairlead_airflow.links.ReportLink")
 CONNECTION_TYPE: Final = "fairlead"
 HOOK: Final = "fairlead_airflow.hooks.FairleadHook"
+NOTIFIER: Final = "fairlead_airflow.notifier.FairleadNotifier"
 _TEXT: Final = {"type": ["string", "null"]}
 
 
@@ -18,6 +19,7 @@ def get_provider_info() -> dict[str, Any]:
         "description": "Fine-tunes and serves language models on Kubernetes.",
         "extra-links": list(LINKS),
         "plugins": [{"name": "fairlead", "plugin-class": PLUGIN}],
+        "notifications": [NOTIFIER],
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,

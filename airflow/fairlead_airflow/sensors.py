@@ -1,5 +1,7 @@
 """Sensors: wait for a condition, a number of Prometheus or a new file, deferred or not."""
 
+from __future__ import annotations
+
 import asyncio
 import dataclasses
 import time
@@ -9,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from airflow.sdk import Connection
+from airflow.sdk.definitions.context import Context
 
 from fairlead_airflow import (
     comparisons,
     conditionwaits,
     hooks,
     httpconnection,
+    links,
     listing,
     measuring,
     promql,
@@ -45,6 +49,7 @@ class ConditionSensor(WaitingSensor):
     """
 
     template_fields: Sequence[str] = ("name", "namespace", "fairlead_conn_id")
+    operator_extra_links = links.LINKS
 
     def __init__(
         self,
@@ -54,7 +59,7 @@ class ConditionSensor(WaitingSensor):
         condition: str,
         status: str = "True",
         namespace: str | None = None,
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -63,10 +68,17 @@ class ConditionSensor(WaitingSensor):
         self.name = name
         self.namespace = namespace
         self.fairlead_conn_id = fairlead_conn_id
+        self.target: hooks.Target | None = None
 
     def _of(self, there: hooks.FairleadHook) -> hooks.Target:
         namespace = there.default_namespace() if self.namespace in _NONE else self.namespace
-        return hooks.Target(self.kind, str(namespace), self.name)
+        self.target = hooks.Target(self.kind, str(namespace), self.name)
+        return self.target
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after the trigger's event; links and notifiers are told of what it was."""
+        self._of(hooks.FairleadHook(self.fairlead_conn_id))
+        return super().execute_complete(context, event)
 
     def look(self) -> tuple[waiting.Seen, Any]:
         """Read the resource."""
@@ -208,7 +220,7 @@ class RequestBucketSensor(NumberSensor):
         at_most: Number = None,
         at_least: Number = None,
         window: timedelta = timedelta(minutes=5),
-        fairlead_conn_id: str = hooks.FairleadHook.default_conn_name,
+        fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -264,17 +276,13 @@ class NewDatasetSensor(WaitingSensor):
         self.since = since
         self._lookout: listing.Lookout | None = None
 
-    @property
-    def _storage(self) -> str | None:
-        return None if self.conn_id in _NONE else self.conn_id
-
     def look(self) -> tuple[waiting.Seen, Any]:
         """List the files."""
         if self._lookout is None:
             since = listing.parse_since(self.since)
             self._lookout = listing.Lookout(listing.parse_seen(self.seen), since)
         try:
-            entries = storage.entries(self.uri, self._storage)
+            entries = storage.entries(self.uri, self.conn_id)
         except OSError as unreadable:
             return outcome.Waiting(f"{self.uri} can't be listed now: {unreadable}"), None
         seen, found = self._lookout.judge(entries)
@@ -285,7 +293,7 @@ class NewDatasetSensor(WaitingSensor):
         since = listing.parse_since(self.since)
         return DatasetTrigger(
             uri=self.uri,
-            conn_id=self._storage,
+            conn_id=self.conn_id,
             seen=listing.parse_seen(self.seen),
             since=since.isoformat() if since else "",
             poke_seconds=self.poke_interval,

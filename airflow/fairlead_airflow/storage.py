@@ -8,6 +8,7 @@ from fairlead_airflow import listing
 from fairlead_airflow.fields import InvalidField
 
 _SCHEME: Final = "://"
+_NONE: Final = (None, "", "None")
 
 
 def check(uri: str) -> None:
@@ -33,7 +34,7 @@ def entries(uri: str, conn_id: str | None = None) -> list[listing.Entry]:
     """
     check(uri)
     try:
-        path = ObjectStoragePath(uri, conn_id=conn_id)
+        path = ObjectStoragePath(uri, conn_id=None if conn_id in _NONE else conn_id)
         files = path.fs
     except ValueError as unknown:
         raise InvalidField(f"uri: {uri}: {unknown}; install the provider of it") from unknown

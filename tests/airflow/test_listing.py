@@ -140,8 +140,9 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_files_of_a_folder_are_listed_by_pattern(folder):
-    first, second = storage.entries(f"{folder}/*.jsonl")
+@pytest.mark.parametrize("conn_id", [None, "", "None"], ids=repr)
+def test_files_of_a_folder_are_listed_by_pattern(folder, conn_id):
+    first, second = storage.entries(f"{folder}/*.jsonl", conn_id)
     assert (first.uri, first.size) == (f"{folder}/a.jsonl", 9)
     assert first.mtime == "2026-01-01T00:00:00+00:00"
     assert second.uri == f"{folder}/b.jsonl"

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import re
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from fairlead_airflow import prometheus, promql
 from fairlead_airflow.fields import InvalidField
 from fairlead_airflow.httpconnection import HttpConnection, InvalidConnection
+from fairlead_api import metrics, names
 
 _spec = importlib.util.spec_from_file_location(
     "stand_in_prometheus", Path(__file__).with_name("stand_in_prometheus.py")
@@ -63,7 +65,11 @@ async def test_login_reaches_the_server(server):
         ((401, "log in"), prometheus.QueryRefused, "401: log in"),
         ((302, "log in"), prometheus.QueryRefused, "302: log in"),
         ((200, "<html>"), prometheus.QueryRefused, "200: <html>"),
-        ((200, {"status": "success"}), prometheus.QueryRefused, "the answer isn't one of Prometheus"),
+        (
+            (200, {"status": "success"}),
+            prometheus.QueryRefused,
+            "the answer isn't one of Prometheus",
+        ),
         ((503, "starting"), prometheus.Away, "503: starting"),
         ((429, ""), prometheus.Away, r"429: \(nothing\)"),
     ],
@@ -113,3 +119,7 @@ def test_rate_is_of_the_services_pods_and_not_while_one_is_young():
     assert promql.request_rate("units", "team", 300) == (
         f"sum(rate({of}[300s])) unless on() count({of} unless {of} offset 300s)"
     )
+
+
+def test_label_of_a_service_is_as_prometheus_writes_it():
+    assert re.sub(r"[^a-zA-Z0-9_]", "_", names.LABEL_MODELSERVICE) == metrics.LABEL_MODELSERVICE

@@ -1,6 +1,7 @@
 """Airflow finds the provider, its connection form and its hook."""
 
 import json
+import pkgutil
 from importlib import resources
 from importlib.metadata import entry_points
 
@@ -8,7 +9,7 @@ import jsonschema
 import pytest
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
-from fairlead_airflow import endpoint, hooks, provider
+from fairlead_airflow import endpoint, hooks, notifier, provider
 from fairlead_api import names
 
 SCHEMA = resources.files("airflow") / "provider_info.schema.json"
@@ -68,3 +69,8 @@ def test_endpoint_of_a_service_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(hooks.FairleadHook, "read", lambda hook, of: None)
     with pytest.raises(endpoint.NotServing, match=r"modelservice/units is not there \(namespace"):
         hooks.FairleadHook().endpoint(hooks.Target(names.MODELSERVICE, "team", "units"))
+
+
+def test_metadata_leads_to_the_notifier():
+    (found,) = INFO["notifications"]
+    assert pkgutil.resolve_name(found) is notifier.FairleadNotifier

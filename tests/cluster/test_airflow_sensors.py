@@ -137,14 +137,16 @@ def test_resource_that_failed_fails_the_sensor_at_once(connection, make, tell, d
         health(deferrable=deferrable).execute({})
 
 
-async def test_resource_that_fails_later_fails_the_sensor(connection, make, tell):
+async def test_resource_that_fails_later_fails_the_sensor(connection, team, make, tell):
     make()
     sensor = health()
     firing = asyncio.create_task(fire(again(deferred(sensor))))
     await asyncio.to_thread(tell, "False", "FineTuneJobFailed", "job units failed")
     event = await firing
+    later = health()
     with pytest.raises(AirflowFailException, match="FineTuneJobFailed: job units failed"):
-        sensor.execute_complete({}, event)
+        later.execute_complete({}, event)
+    assert later.target == hooks.Target(names.MODELSERVICE, team, "units")
 
 
 def test_sensor_out_of_time_says_so(connection, make):
