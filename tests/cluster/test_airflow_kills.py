@@ -19,6 +19,8 @@ from fairlead_cluster import orchestration
 pytestmark = pytest.mark.cluster
 
 PATIENCE_SECONDS = 240
+WATCHES = "not seen by the operator yet"
+"""Said when the wait has begun: of a trigger that it hasn't started yet, Airflow tells no kill."""
 DAGS = """
 from airflow.sdk import Param, dag
 
@@ -144,6 +146,7 @@ def started(airflow, kubectl, team):
         run = Run(airflow, kubectl, where, name, team)
         waiting = "deferred" if where == "triggerer" else "running"
         run.until(lambda: run.uid() and run.state()[0] == waiting)
+        run.until(lambda: WATCHES in airflow.log(run))
         return run
 
     return start
@@ -178,6 +181,7 @@ def test_cleared_task_takes_its_work_over(airflow, started, where):
     airflow.ask("POST", f"dags/{run.dag}/clearTaskInstances", json=body)
     run.until(lambda: run.state() == (state, 2))
     run.until(lambda: "is there already: waiting for it" in airflow.log(run, 2))
+    run.until(lambda: WATCHES in airflow.log(run, 2))
     assert run.uid() == uid
     airflow.ask("PATCH", run.path, json={"state": "failed"})
     run.until(lambda: not run.uid())
