@@ -132,6 +132,9 @@ def test_a_run_trains_in_the_teams_namespace_and_leaves_no_worker(inside, place,
     assert shared_kube.condition(job, "Complete").status == "True"
     assert f"making finetunejob/{result['name']}" in log, "the log outlives its pod"
     place.wait("namespace", place.namespace, lambda _: not workers(place), 120, "worker gone")
+    page = inside.api.get("/fairlead/")
+    assert page.is_success
+    assert result["name"] in page.text, "the API server's own account may list our kinds"
 
 
 def test_a_real_postgres_holds_answers_once_and_a_refused_row_is_named(inside):
