@@ -19,9 +19,11 @@ FOLDER = Path(__file__).parents[2] / "airflow" / "dags"
 FILES = sorted(FOLDER.glob("*.py"))
 PARSE_SECONDS = 0.3
 TRIES = 6
+SHARE = 0.15  # of what Airflow itself takes, about 2 s: on a busy machine all takes longer
 HEAVY = ("kubernetes", "kubernetes_asyncio", "aiohttp", "torch", "sqlalchemy.orm", "pandas")
 MEASURE = """
 import importlib.util, sys, time
+print(time.process_time())
 import airflow.sdk
 from airflow.sdk import DAG, Asset, BaseOperator, Param, TaskGroup
 import airflow.providers.standard.operators.python
@@ -29,7 +31,8 @@ before = set(sys.modules)
 began = time.process_time()
 spec = importlib.util.spec_from_file_location("parsed", sys.argv[1])
 spec.loader.exec_module(importlib.util.module_from_spec(spec))
-print(time.process_time() - began)
+print(began)
+print(time.process_time())
 print(*sorted(set(sys.modules) - before))
 """
 SECRET = re.compile(r"(?i)(password|token|secret|api_key)\s*[=:]\s*[\"'][^\"'{]+")
@@ -62,12 +65,14 @@ def test_file_is_read_quickly_and_loads_no_client(file):
     seconds = []
     for _ in range(TRIES):  # other work on the same cores makes any one of them slow
         command = [sys.executable, "-c", MEASURE, file]
-        took, loaded = subprocess.check_output(command, text=True).splitlines()[-2:]
+        began, bare, end, loaded = subprocess.check_output(command, text=True).splitlines()[-4:]
         assert [name for name in HEAVY if name in loaded.split()] == []
-        seconds.append(float(took))
-        if seconds[-1] <= PARSE_SECONDS:
+        seconds.append((float(end) - float(bare), float(bare) - float(began)))
+        if seconds[-1][0] <= max(PARSE_SECONDS, SHARE * seconds[-1][1]):
             return
-    pytest.fail(f"took {seconds} s of CPU, at most {PARSE_SECONDS} are allowed")
+    pytest.fail(
+        f"(file, Airflow itself) took {seconds} s of CPU, at most {PARSE_SECONDS} for a file"
+    )
 
 
 @of_files

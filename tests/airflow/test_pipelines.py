@@ -365,32 +365,6 @@ def test_quota_is_told_in_a_line(status, line):
     assert deploying.quota_lines([{"metadata": {"name": "team"}, "status": status}]) == [line]
 
 
-def test_service_with_all_its_replicas_is_healthy(service, make_condition):
-    found = service(
-        spec={"model": {"uri": "pvc://a/b"}, "replicas": 2},
-        conditions=[make_condition("Ready")],
-        readyReplicas=2,
-    )
-    assert deploying.require_healthy(found) == "2 of 2 replicas ready"
-
-
-@pytest.mark.parametrize(
-    ("ready", "replicas", "words"),
-    [(None, 2, "nothing is told"), ("False", 2, "not Ready: NoReplicas"), ("True", 1, "1 of 2")],
-    ids=["new", "not ready", "a replica lacks"],
-)
-def test_service_that_is_not_healthy_says_what_it_lacks(
-    service, make_condition, ready, replicas, words
-):
-    found = service(
-        spec={"model": {"uri": "pvc://a/b"}, "replicas": 2},
-        conditions=[make_condition("Ready", ready, "NoReplicas")] if ready else [],
-        readyReplicas=replicas,
-    )
-    with pytest.raises(deploying.NotGood, match=words):
-        deploying.require_healthy(found)
-
-
 EXAMINED = {"scores": {"exact_match": 0.5}, "num_questions": 4, "num_errors": 1}
 HALF = [{"metric": "exact_match", "operator": ">=", "threshold": 0.5}]
 

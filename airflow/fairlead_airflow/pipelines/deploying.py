@@ -6,8 +6,7 @@ from typing import Any
 from fairlead_airflow import gates
 from fairlead_airflow.manifests import Manifest
 from fairlead_airflow.pipelines.plan import InvalidPlan, modelservice
-from fairlead_api import conditions, outcome, uris
-from fairlead_api.conditions import ModelServiceCondition
+from fairlead_api import outcome, uris
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 
@@ -98,23 +97,6 @@ def quota_lines(quotas: Iterable[Mapping[str, Any]]) -> list[str]:
         parts = [f"{key} {used.get(key, '0')} of {hard[key]}" for key in sorted(hard)]
         lines.append(f"quota {quota['metadata']['name']}: {', '.join(parts) or 'no limit yet'}")
     return lines
-
-
-def require_healthy(service: Mapping[str, Any]) -> str:
-    """Whether a ModelService is Ready with all of its replicas.
-
-    Raises:
-        NotGood: With what it lacks.
-    """
-    read = ModelService.read(service)
-    ready = conditions.find(read.status.conditions, ModelServiceCondition.READY)
-    if ready is None or ready.status != "True":
-        why = f"{ready.reason}: {ready.message}" if ready else "nothing is told of it yet"
-        raise NotGood(f"the service is not Ready: {why}")
-    count = f"{read.status.ready_replicas} of {read.spec.replicas} replicas ready"
-    if read.status.ready_replicas < read.spec.replicas:
-        raise NotGood(count)
-    return count
 
 
 def require_good(

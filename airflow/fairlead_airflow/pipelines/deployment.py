@@ -1,5 +1,7 @@
 """The tasks of deploy_model: provision, register, serve, look, ask, and go back where it is bad."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
@@ -7,16 +9,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException
 
 from fairlead_airflow import exam, gates, hooks
 from fairlead_airflow.operators.evaluating import EvaluateOperator
 from fairlead_airflow.operators.scaling import ScaleOperator
 from fairlead_airflow.operators.serving import ServeOperator
-from fairlead_airflow.pipelines import cleaning, deploying, plan, room
+from fairlead_airflow.pipelines import cleaning, deploying, plan, room, timing
 from fairlead_airflow.pipelines.rollback import RollBackOperator
 from fairlead_airflow.pipelines.serving import NAME, NAMESPACE
+from fairlead_airflow.sensors import ConditionSensor
 from fairlead_api import names, uris
+from fairlead_api.conditions import ModelServiceCondition
 
 GRACE_PERIOD: Final = timedelta(seconds=30)
 """How long a new model must stay Ready before anybody asks it."""
@@ -37,7 +41,13 @@ def string() -> None:
     served = ServeOperator(
         task_id="serve", manifest={"spec": spec}, grace_period=GRACE_PERIOD, **place
     )
-    healthy = PythonOperator(task_id="health", python_callable=health, op_args=[served.output])
+    healthy = ConditionSensor(
+        task_id="health",
+        kind=names.MODELSERVICE,
+        condition=ModelServiceCondition.READY,
+        timeout=timing.TASK_TIMEOUT.total_seconds(),
+        **place,
+    )
     examined = EvaluateOperator(
         task_id="ask", service=NAME, namespace=NAMESPACE, questions="{{ params.questions }}"
     )
@@ -90,18 +100,6 @@ def register(model: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, A
     log.info("to serve %s, %s", record["uri"], record["digest"] or "of a digest not known yet")
     log.info("serves now: %s", record["before"]["model"] if record["before"] else "nothing")
     return record
-
-
-def health(served: Mapping[str, Any]) -> None:
-    """See that every replica of the service is ready, and it alone serves."""
-    there = hooks.FairleadHook()
-    found = there.read(hooks.Target(names.MODELSERVICE, served["namespace"], served["name"]))
-    if found is None:
-        raise AirflowFailException(f"modelservice/{served['name']} was deleted")
-    try:
-        log.info("%s", deploying.require_healthy(found))
-    except deploying.NotGood as bad:
-        raise AirflowException(str(bad)) from bad
 
 
 def validate(examined: Mapping[str, Any], params: Mapping[str, Any]) -> str:

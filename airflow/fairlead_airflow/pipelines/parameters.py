@@ -190,4 +190,10 @@ def _evaluation() -> Form:
 
 def _afterwards() -> Form:
     keep = "Otherwise it is deleted in the end; the model's files stay on the claim."
-    return {"keep_job": entries.flag(True, "Keep the FineTuneJob", keep, "Afterwards")}
+    notified = "Of type http: a webhook that is told when no gate passed; empty: the log has it."
+    return {
+        "keep_job": entries.flag(True, "Keep the FineTuneJob", keep, "Afterwards"),
+        "notify_conn_id": entries.optional_text(
+            None, "Connection to notify", notified, "Afterwards"
+        ),
+    }

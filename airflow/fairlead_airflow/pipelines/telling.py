@@ -1,7 +1,6 @@
 """The task that tells people what a run can't mend."""
 
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 from airflow.providers.standard.operators.python import PythonOperator
@@ -17,9 +16,14 @@ def notify(**options: Any) -> PythonOperator:
     return PythonOperator(task_id="notify", python_callable=tell_of_scores, retries=0, **options)
 
 
-def tell_of_scores(params: Mapping[str, Any], ti: Any) -> None:
+def tell_of_scores(**context: Any) -> None:
     """Say which gates the model failed, and fail: it serves nowhere."""
+    from fairlead_airflow.notifier import FairleadNotifier  # aiohttp: not in a DAG file
+
+    ti, params = context["ti"], context["params"]
     why = ti.xcom_pull("assess_again.gate", key=WHY) or ti.xcom_pull("assess.gate", key=WHY)
     message = f"{params['name']}: {why}"
     log.warning(message)
+    notifier: Any = FairleadNotifier(webhook_conn_id=params["notify_conn_id"], text=message)
+    notifier.notify(context)
     raise AirflowFailException(message)
