@@ -1,40 +1,96 @@
 """Training rows from where Airflow can open them: an http(s) address, an object store, a file."""
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from airflow.sdk import ObjectStoragePath
+from airflow.sdk import Connection, ObjectStoragePath
 
+from fairlead_airflow import httpconnection
 from fairlead_airflow.pipelines import rows
+from fairlead_airflow.pipelines.plan import InvalidPlan
 from fairlead_api import uris
+
+MAX_BYTES: Final = 4 * (rows.MAX_CHARS + 1)
+"""Of more text than is allowed: UTF-8 takes four bytes a character at most."""
+TIMEOUT_SECONDS: Final = 120.0
+LATER: Final = frozenset({408, 425, 429})
+"""Statuses below 500 that another try may mend."""
+
+
+class Away(OSError):
+    """The address gives no answer now; the task's next try may find it."""
 
 
 def training_rows(form: Mapping[str, Any]) -> str | None:
     """The rows that a run brings along, checked one by one; None: the cluster has them.
 
     Raises:
+        InvalidPlan: For an address that nobody here can open, or that refuses.
         rows.BrokenRows: Naming the lines.
-        OSError: When the address doesn't open.
+        Away: When it gives no answer now.
     """
     if form["rows"]:
         rows.check("rows", form["rows"], form["data_format"])
         return str(form["rows"])
-    source = form["dataset"]
+    source, conn_id = form["dataset"], form["dataset_conn_id"]
     if source.startswith("pvc://"):
         uris.parse(source)
         return None
-    text = _read(source, form["dataset_conn_id"])
+    is_http = source.startswith(("http://", "https://"))
+    data = asyncio.run(_download(source, conn_id)) if is_http else _read(source, conn_id)
+    text = _decode(source, data)
     rows.check(source, text, form["data_format"])
     return text
 
 
-def _read(source: str, conn_id: str | None) -> str:
-    """The text at an address, of one byte more than is allowed at most."""
-    path: Any = ObjectStoragePath(source, conn_id=conn_id)
-    with path.open("rb") as stream:
-        data: bytes = stream.read(4 * rows.MAX_CHARS + 1)  # UTF-8 takes four bytes at most
+def _decode(source: str, data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as broken:
         line = data[: broken.start].count(b"\n") + 1
+        if broken.reason == "unexpected end of data" and len(data) > MAX_BYTES:
+            return data[: broken.start].decode("utf-8")  # it is too long anyway
         raise rows.BrokenRows(f"{source}, line {line}: no UTF-8") from broken
+
+
+def _read(source: str, conn_id: str | None) -> bytes:
+    """What lies in an object store or a file, and one byte more than is allowed at most."""
+    try:
+        path: Any = ObjectStoragePath(source, conn_id=conn_id)
+        with path.open("rb") as stream:
+            data: bytes = stream.read(MAX_BYTES + 1)
+    except (ValueError, ImportError, FileNotFoundError) as refused:
+        raise InvalidPlan(f"dataset: {source} can't be opened: {refused}") from refused
+    return data
+
+
+async def _download(source: str, conn_id: str | None) -> bytes:
+    import aiohttp  # not when a DAG file is read
+
+    options: dict[str, Any] = {}
+    if conn_id:
+        described = await Connection.async_get(conn_id)
+        login = httpconnection.of(described, await described.aextra_dejson())
+        options = {"headers": login.headers, "ssl": login.tls()}
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(source, **options) as answer,
+        ):
+            if answer.status >= 500 or answer.status in LATER:
+                raise Away(f"{source} answers {answer.status} {answer.reason}")
+            if answer.status != 200:
+                raise InvalidPlan(f"dataset: {source} answers {answer.status} {answer.reason}")
+            return await _first(answer.content)
+    except (aiohttp.ClientError, TimeoutError) as failure:
+        raise Away(f"{source} doesn't answer: {failure!r}") from failure
+
+
+async def _first(content: Any) -> bytes:
+    """A body, or one byte more than is allowed of it."""
+    data = b""
+    while len(data) <= MAX_BYTES and (piece := await content.read(MAX_BYTES + 1 - len(data))):
+        data += piece
+    return data

@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow import assets, exam, gates
+from fairlead_airflow import assets, exam, gates, httpconnection
 from fairlead_airflow.pipelines import assessing, checking, cleaning, fetching, plan, rows, telling
 from fairlead_airflow.pipelines.plan import CANDIDATE, STAGING, beside
 from fairlead_airflow.pipelines.serving import NAME, NAMESPACE, serve
@@ -25,6 +25,7 @@ _INVALID: Final = (
     gates.InvalidGate,
     exam.InvalidExam,
     uris.UriError,
+    httpconnection.InvalidConnection,
 )
 log = logging.getLogger(__name__)
 

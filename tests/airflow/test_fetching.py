@@ -1,0 +1,127 @@
+"""Training rows from a real HTTP server and from files."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from fairlead_airflow.pipelines import fetching, rows
+from fairlead_airflow.pipelines.plan import InvalidPlan
+
+ROW = '{"prompt": "a", "completion": "b"}'
+TOKEN = "let-me-in"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves what the test put at a path: a status and a body."""
+
+    pages: dict = {}
+
+    def do_GET(self):
+        status, body = self.pages.get(self.path, (404, b""))
+        if self.path == "/guarded" and self.headers["Authorization"] != f"Bearer {TOKEN}":
+            status, body = 401, b""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def site():
+    """A server's address, and its pages."""
+    Handler.pages = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", Handler.pages
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def fetch(dataset=None, **changes):
+    form = {"rows": None, "dataset": dataset, "dataset_conn_id": None, "data_format": "Auto"}
+    return fetching.training_rows(form | changes)
+
+
+def test_rows_of_the_form_are_taken_as_they_are():
+    assert fetch(rows=ROW) == ROW
+    with pytest.raises(rows.BrokenRows, match="rows: .*\nline 1"):
+        fetch(rows="{")
+
+
+def test_claim_is_left_to_the_cluster():
+    assert fetch("pvc://work/rows.jsonl") is None
+
+
+def test_rows_of_an_address_are_fetched_and_checked(site):
+    url, pages = site
+    pages["/rows"] = (200, f"{ROW}\n{ROW}\n".encode())
+    assert fetch(f"{url}/rows") == f"{ROW}\n{ROW}\n"
+
+
+def test_broken_row_of_an_address_is_named_by_its_line(site):
+    url, pages = site
+    pages["/rows"] = (200, f"{ROW}\n1\n".encode())
+    with pytest.raises(rows.BrokenRows, match=f"{url}/rows: 1 of 2 rows are broken\nline 2"):
+        fetch(f"{url}/rows")
+
+
+def test_connection_logs_in(site, monkeypatch):
+    url, pages = site
+    pages["/guarded"] = (200, ROW.encode())
+    described = {"conn_type": "http", "host": url, "password": TOKEN}
+    monkeypatch.setenv("AIRFLOW_CONN_DATA", json.dumps(described))
+    assert fetch(f"{url}/guarded", dataset_conn_id="data") == ROW
+    with pytest.raises(InvalidPlan, match="answers 401"):
+        fetch(f"{url}/guarded")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(404, InvalidPlan), (403, InvalidPlan), (503, fetching.Away), (429, fetching.Away)],
+)
+def test_refusal_is_for_good_and_an_error_of_the_server_is_not(site, status, kind):
+    url, pages = site
+    pages["/rows"] = (status, b"")
+    with pytest.raises(kind, match=f"{url}/rows answers {status}"):
+        fetch(f"{url}/rows")
+
+
+def test_server_that_is_away_may_come_back():
+    with pytest.raises(fetching.Away, match=r"127\.0\.0\.1:9/rows doesn't answer"):
+        fetch("http://127.0.0.1:9/rows")
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "😀"], ids=["ascii", "two bytes", "four bytes"])
+def test_no_more_is_read_than_a_run_can_bring(site, letter):
+    url, pages = site
+    pages["/rows"] = (200, (letter * (6 * rows.MAX_CHARS)).encode())
+    with pytest.raises(rows.BrokenRows, match="put larger data on a claim"):
+        fetch(f"{url}/rows")
+
+
+def test_what_is_no_text_is_named_by_its_line(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_bytes(ROW.encode() + b"\n\xff\n")
+    with pytest.raises(rows.BrokenRows, match="line 2: no UTF-8"):
+        fetch(f"file://{file}")
+
+
+def test_rows_of_a_file_are_read(tmp_path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(ROW)
+    assert fetch(f"file://{file}") == ROW
+
+
+@pytest.mark.parametrize(
+    "source", ["file:///absent/rows.jsonl", "s3://bucket/rows.jsonl"], ids=["absent", "no provider"]
+)
+def test_address_that_nobody_can_open_is_for_good(source):
+    with pytest.raises(InvalidPlan, match=f"dataset: {source} can't be opened"):
+        fetch(source)
