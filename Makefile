@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python
 DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server airflow cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
-.PHONY: help venv up down status demo airflow screenshots images test test-fast test-cluster test-e2e gates format crds lock
+.PHONY: help venv up down status demo airflow screenshots images test test-fast test-cluster test-e2e bench-airflow gates format crds lock
 
 help:  ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 16
@@ -73,6 +73,9 @@ test-cluster: $(STAMP)  ## tests against a real API server
 
 test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
+
+bench-airflow: $(STAMP)  ## thousands of waiting tasks: shared watch against polling (15 min; WRITE=1: to docs/)
+	@$(PY) tests/bench/waiters $(if $(WRITE),--write docs/benchmarks)
 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
 	@$(PY) -m fairlead_cli crds --directory charts/fairlead/templates/crds
