@@ -4,6 +4,7 @@ The base is tiny and random, so that gates are what a test says, not what a mode
 """
 
 import json
+import os
 import shutil
 import sqlite3
 
@@ -153,6 +154,9 @@ def other_base(base, shared_kube):
     """The same model at another address."""
     storage = shared_kube.volume("storage")
     shutil.copytree(storage / "base", storage / "other-base", dirs_exist_ok=True)
+    owner = (storage / "base").stat()
+    for path in [storage / "other-base", *(storage / "other-base").rglob("*")]:
+        os.chown(path, owner.st_uid, owner.st_gid)  # pods run as a user of their own
     return "pvc://storage/other-base"
 
 

@@ -1,0 +1,160 @@
+"""What the tasks of the pipelines do with what earlier ones handed on."""
+
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from fairlead_airflow import assets
+from fairlead_airflow.pipelines import assessing, batch, deployment, telling, training
+
+HALF = [{"metric": "exact_match", "operator": ">=", "threshold": 0.5}]
+LIKED = [{"metric": "human", "operator": ">=", "threshold": 0.5}]
+
+
+class Handed:
+    """A stand-in for the task instance: what earlier tasks pushed, and what this one does."""
+
+    def __init__(self, **pulled):
+        self.pulled = pulled
+        self.pushed = {}
+
+    def xcom_pull(self, task, key="return_value"):
+        return self.pulled.get((task.replace(".", "_")), {}).get(key)
+
+    def xcom_push(self, key, value):
+        self.pushed[key] = value
+
+
+def params(**changes):
+    plain = {
+        "name": "units",
+        "ask_human": False,
+        "retrain": True,
+        "production_gates": HALF,
+        "staging_gates": [],
+        "notify_conn_id": None,
+    }
+    return plain | changes
+
+
+def scored(value):
+    return {"return_value": {"scores": {"exact_match": value}}}
+
+
+@pytest.mark.parametrize(
+    ("score", "num_retrains", "changes", "task"),
+    [
+        (0.6, 1, {}, "production"),
+        (0.4, 1, {"staging_gates": [HALF[0] | {"threshold": 0.3}]}, "staging"),
+        (0.4, 1, {}, "retrain"),
+        (0.4, 0, {}, "notify"),
+        (0.4, 1, {"retrain": False}, "notify"),
+    ],
+    ids=["production", "staging", "once more", "no more", "not wanted"],
+)
+def test_gate_leads_where_the_scores_say(score, num_retrains, changes, task):
+    ti = Handed(assess_evaluate=scored(score))
+    assert assessing.gate("assess", num_retrains, params(**changes), ti) == task
+    assert "exact_match >= 0.5" in ti.pushed[assessing.WHY]
+
+
+@pytest.mark.parametrize(("score", "task"), [(0.9, "production"), (0.1, "retrain")])
+def test_score_of_a_person_counts_where_one_was_asked(score, task):
+    answer = {"return_value": {"chosen_options": ["OK"], "params_input": {"score": score}}}
+    ti = Handed(assess_evaluate=scored(0), assess_ask_person=answer)
+    form = params(ask_human=True, production_gates=LIKED)
+    assert assessing.gate("assess", 1, form, ti) == task
+
+
+@pytest.mark.parametrize(
+    ("asks", "task"), [(True, "assess.ask_person"), (False, "assess.gate")], ids=["asked", "not"]
+)
+def test_person_is_asked_where_the_form_says_so(asks, task):
+    assert assessing.choose_judges("assess", {"ask_human": asks}) == task
+
+
+@pytest.mark.parametrize(
+    ("handed", "why"),
+    [
+        ({"assess_gate": {"why": "first"}}, "first"),
+        ({"assess_gate": {"why": "first"}, "assess_again_gate": {"why": "second"}}, "second"),
+    ],
+    ids=["first", "the last counts"],
+)
+def test_notify_fails_with_the_last_reason(handed, why):
+    with pytest.raises(AirflowFailException, match=f"^units: {why}$"):
+        telling.tell_of_scores(ti=Handed(**handed), params=params())
+
+
+class Told:
+    """A stand-in for the events of an outlet."""
+
+    def __init__(self):
+        self.events = []
+
+    def __getitem__(self, alias):
+        return SimpleNamespace(add=lambda asset, extra: self.events.append((alias, asset, extra)))
+
+
+def test_promoted_model_is_told_of():
+    told = Told()
+    model = {"artifact": {"uri": "pvc://a/b", "digest": "sha256:0"}, "fineTuneJob": "job"}
+    served = {"name": "units", "namespace": "team", "url": "http://units", "model": model}
+    training.announce_model(served, told)
+    ((alias, asset, extra),) = told.events
+    assert (alias, asset.uri) == (assets.PROMOTED_MODELS, "fairlead://models/team/units")
+    assert extra["digest"] == "sha256:0"
+
+
+def test_prepared_dataset_is_told_of():
+    told = Told()
+    ti = Handed(
+        train_submit={"return_value": {"name": "job", "namespace": "team"}},
+        train_prepare={"return_value": {"preparedDigest": "sha256:1"}},
+    )
+    training.announce_dataset(params(), ti, told)
+    ((alias, asset, extra),) = told.events
+    assert (alias, asset.uri) == (assets.PREPARED_DATASETS, "fairlead://datasets/team/units")
+    assert extra["digest"] == "sha256:1"
+
+
+@pytest.mark.parametrize(
+    "examined",
+    [
+        {"scores": {"exact_match": 0.1}, "num_questions": 4, "num_errors": 0},
+        {"scores": {}, "num_questions": 4, "num_errors": 0},
+    ],
+    ids=["gate", "score missing"],
+)
+def test_validation_fails_for_good(examined):
+    with pytest.raises(AirflowFailException, match="exact_match >= 0.5"):
+        deployment.validate(examined, {"gates": HALF})
+
+
+@pytest.mark.parametrize(
+    ("changes", "prompts"),
+    [
+        ({"day": "2026-01-31", "folder": "/data"}, "/data/prompts/2026-01-31.jsonl"),
+        ({"day": None, "folder": "/data"}, "/data/prompts/2026-02-01.jsonl"),
+    ],
+    ids=["given", "the run's"],
+)
+def test_files_of_a_day_lie_below_the_folder(changes, prompts):
+    moment = SimpleNamespace(date=lambda: SimpleNamespace(isoformat=lambda: "2026-02-01"))
+    run = SimpleNamespace(run_after=moment)
+    found = batch.day(changes | {"parameters": {"seed": 1}}, run)
+    assert (found["prompts"], found["parameters"]) == (prompts, {"seed": 1})
+    assert found["folder"] == f"/data/results/{found['day']}"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_there"), [(None, False), ("", False), ("{}", True)], ids=["no", "empty", "yes"]
+)
+def test_prompts_are_waited_for_until_there_is_something_in_them(tmp_path, text, is_there):
+    file = tmp_path / "prompts.jsonl"
+    if text is not None:
+        file.write_text(text)
+    sensor = batch.PromptsSensor(task_id="wait", prompts=str(file))
+    assert sensor.mode == "reschedule"
+    assert sensor.poke({}) is is_there
