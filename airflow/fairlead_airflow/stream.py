@@ -92,12 +92,26 @@ class Connection:
                 _preload_content=False,
                 _request_timeout=timeout,
             )
-            async with answer:
+            async with answer, _cut_short(answer):
                 if answer.status >= 400:
                     raise _failure(self._of, answer, await answer.text())
                 yield answer
         except (TimeoutError, aiohttp.ClientError, OSError, json.JSONDecodeError) as broken:
             raise watch.Unavailable(f"the API server doesn't answer: {broken!r}") from broken
+
+
+@asynccontextmanager
+async def _cut_short(answer: aiohttp.ClientResponse) -> AsyncIterator[None]:
+    """Drop the connection of an answer that is left before its end.
+
+    Closing it would wait for the server's goodbye, which a loop that ends doesn't live to see.
+    """
+    try:
+        yield
+    except BaseException:
+        if answer.connection is not None and answer.connection.transport is not None:
+            answer.connection.transport.abort()
+        raise
 
 
 class Kubernetes:
