@@ -8,8 +8,9 @@ Reading order, pure modules first in each line:
 
 - resources: ``naming``, ``manifests``, ``submission``, ``waiting``, ``results``, ``replicas``;
   ``hooks`` and ``workerhook`` (workers speak to the API server by them), ``following``
-- waiting, deferred: ``watch`` (one stream for all who wait), ``stream`` and ``asynchooks`` (triggers
-  speak by them), ``triggers``; ``taskstate``, ``ending`` (kills); ``stages``, ``taskgroup``
+- waiting, deferred: ``watch`` (one stream for all who wait), ``stream`` and ``asynchooks``
+  (triggers speak by them), ``triggers``; ``taskstate``, ``ending`` (kills); ``stages``,
+  ``taskgroup``
 - asking: ``endpoint``, ``completions``, ``asking``, ``beside``
 - batches: ``prompts``, ``journal``, ``generation``, ``quality``, ``rows``, ``warehouse``
 - evaluation: ``exam``, ``scores``, ``bleu``, ``likelihood``, ``judging``, ``gates``, ``examining``
