@@ -42,7 +42,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cluster", default="fairlead-bench", help="made, and removed, if absent")
     parser.add_argument("--waiters", type=int, nargs="+", default=[1000, 5000])
-    parser.add_argument("--rounds", type=int, nargs="+", default=[5, 2], help="of each size")
+    parser.add_argument("--rounds", type=int, nargs="+", default=[5, 1], help="of each size")
     parser.add_argument("--poll-seconds", type=float, default=10.0, help="of the baseline")
     parser.add_argument("--quiet-seconds", type=float, default=11.0)
     parser.add_argument("--span-seconds", type=float, default=10.0, help="results a 1,000 waiters")

@@ -31,6 +31,8 @@ def of_round(measured):
         "p50": percentile(measured["to_event"], 0.5),
         "p99": percentile(measured["to_event"], 0.99),
         "max": measured["to_event"][-1],
+        "write_p50": percentile(measured["write_seconds"], 0.5),
+        "write_p99": percentile(measured["write_seconds"], 0.99),
         "stored": statistics.mean(measured["to_stored"]),
         "kib": (measured["bytes_all"] - measured["bytes_first"]) / KIB / num_more,
         "requests": sum(measured["requests"].values()),

@@ -127,7 +127,7 @@ class Jobs:
         await asyncio.gather(*(self._write(job["name"], []) for job in jobs))
 
     async def finish(self, moments):
-        """Complete each job at its second from now; the moment before each write was sent."""
+        """Complete each job at its second from now; the moments before and after each write."""
         start = time.monotonic()
 
         async def finished(name, second):
@@ -142,7 +142,7 @@ class Jobs:
         async with self._free:
             sent = time.monotonic()
             await self._call("PATCH", f"{self._path}/{name}/status", patch, queued=False)
-        return sent
+            return sent, time.monotonic()
 
     async def _call(self, method, path, body, queued=True):
         if queued:

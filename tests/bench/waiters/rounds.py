@@ -150,7 +150,7 @@ async def _measured(kind, plane, there, made, course, triggerer):
     await asyncio.sleep(course.quiet_seconds)
     quiet = Cost.of(pid, plane.server_pid)
     num_watches = triggerer.state()["num_watches"]
-    conditions = await _fire(kind, there, made, course, triggerer)
+    conditions, write_seconds = await _fire(kind, there, made, course, triggerer)
     await triggerer.until(
         lambda: len(triggerer.told("events.jsonl")) >= len(made), "every trigger has fired"
     )
@@ -163,6 +163,7 @@ async def _measured(kind, plane, there, made, course, triggerer):
     return {
         "to_event": sorted(fired[id_] - at for id_, at in conditions.items()),
         "to_stored": sorted(line["at"] - conditions[line["id"]] for line in ends),
+        "write_seconds": write_seconds,
         "bytes_first": before.num_bytes,
         "bytes_all": quiet.num_bytes,
         "cpu_quiet": quiet.cpu - waiting.cpu,
@@ -176,7 +177,7 @@ async def _measured(kind, plane, there, made, course, triggerer):
 
 
 async def _fire(kind, there, made, course, triggerer):
-    """Let all conditions come true; the moment of each trigger's."""
+    """Let all conditions come true; the moment of each trigger's, and how long writes took."""
     if kind == NO_OP:
         os.kill(triggerer.state()["pid"], signal.SIGUSR1)
         told = "runner.jsonl"
@@ -186,12 +187,13 @@ async def _fire(kind, there, made, course, triggerer):
         (begun,) = [line["begun"] for line in triggerer.told(told) if "begun" in line]
         lines = (triggerer.folder / "triggers.jsonl").read_text().splitlines()
         stored = map(json.loads, lines)
-        return {trigger["id"]: begun + trigger["kwargs"]["seconds"] for trigger in stored}
+        return {trigger["id"]: begun + trigger["kwargs"]["seconds"] for trigger in stored}, [0.0]
     draw = random.Random(course.seed)  # another order than that of the first looks
     draw.shuffle(made := list(enumerate(made)))
     seconds = {job["name"]: draw.uniform(0, course.span_seconds) for _, job in made}
-    sent = await there.finish(seconds)
-    return {id_: sent[job["name"]] for id_, job in made}
+    written = await there.finish(seconds)
+    sent = {id_: written[job["name"]][0] for id_, job in made}
+    return sent, sorted(answered - begun for begun, answered in written.values())
 
 
 @dataclass(frozen=True)
