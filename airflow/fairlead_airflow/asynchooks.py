@@ -16,7 +16,7 @@ from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHo
 from airflow.sdk.exceptions import AirflowRuntimeError
 from kubernetes_asyncio.config import ConfigException, incluster_config
 
-from fairlead_airflow import hooks, watch
+from fairlead_airflow import execplugin, hooks, watch
 
 FRESH_SECONDS: Final = 60.0
 """Age of a login up to which it is used again: thousands may ask at once."""
@@ -27,6 +27,9 @@ REFUSED_SECONDS: Final = 600.0
 SERIES_SECONDS: Final = 120.0
 """Time between two refusals from which the credentials were good in between."""
 _OF_PLUGIN: Final = "exec:"  # how kubernetes_asyncio names a plugin's failure
+
+
+execplugin.install()
 
 
 class Unauthorized(watch.Unavailable):

@@ -2,8 +2,10 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -84,6 +86,7 @@ def plugin(tmp_path, account):
     }
     return SimpleNamespace(
         user={"exec": exec_},
+        folder=tmp_path,
         fails=tmp_path / "fails",
         hangs=tmp_path / "hangs",
         token=tmp_path / "token",
@@ -210,6 +213,17 @@ async def test_exec_plugin_that_hangs_is_not_waited_for(plugin, connect, job, mo
     connect("slow", plugin.user)
     with pytest.raises(watch.Unavailable, match="connection slow: no login within"):
         await read(source_of("slow", job), job)
+    assert processes_below(plugin.folder) == []
+
+
+def processes_below(folder):
+    """Programs that still run out of a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(folder) in (entry / "cmdline").read_text():
+                found.append(entry.name)
+    return found
 
 
 async def test_waiters_of_another_connection_hear_nothing_of_a_failing_login(
