@@ -211,6 +211,7 @@ def test_deployment_of_nothing_ends_before_the_service_changes(
 
 
 DAY = "2026-01-31"
+END = "2"  # the base's token that ends an answer
 
 
 @pytest.fixture
@@ -228,6 +229,8 @@ def batch(airflow_server, deployed, tmp_path):
         "day": DAY,
         "folder": str(tmp_path),
         "max_tokens": 8,
+        # The model's weights are random: left alone, it may end no answer within the limit.
+        "parameters": {"temperature": 0, "min_tokens": 3, "logit_bias": {END: 100}},
         "replicas": 2,
         "max_repetition": 1,
         "min_accepted": 0.1,
