@@ -30,7 +30,10 @@ def where(installed):
 @pytest.fixture(scope="module")
 def kube(installed):
     """kubectl in the demo's namespace; of what the demo made only the base stays, as for users."""
-    yield (demo := installed.kube(example.NAMESPACE))
+    demo = installed.kube(example.NAMESPACE)
+    # Somebody may have tried `make airflow` on this cluster by hand.
+    demo.run("delete", "modelservice,finetunejob", "--all")
+    yield demo
     demo.run("delete", "modelservice,finetunejob", "--all")
     shutil.rmtree(demo.volume(example.CLAIM) / "finetunejobs")
 
@@ -42,7 +45,8 @@ class Onlooker(threading.Thread):
         super().__init__(daemon=True)
         self.seen = []
         path = '-o=jsonpath={.status.progress}{"\\n"}'
-        words = [*kube.command, "get", "finetunejobs", "--watch", path]
+        name = f"--field-selector=metadata.name={example.FINE_TUNE_JOB}"
+        words = [*kube.command, "get", "finetunejobs", name, "--watch", path]
         self.kubectl = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
 
     def run(self):
