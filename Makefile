@@ -74,7 +74,7 @@ test-cluster: $(STAMP)  ## tests against a real API server
 test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
 
-bench-airflow: $(STAMP)  ## thousands of waiting tasks: shared watch against polling (15 min; WRITE=1: to docs/)
+bench-airflow: $(STAMP)  ## thousands of waiting tasks: shared watch against polling (25 min; WRITE=1: to docs/)
 	@$(PY) tests/bench/waiters $(if $(WRITE),--write docs/benchmarks)
 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models

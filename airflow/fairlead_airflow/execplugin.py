@@ -10,9 +10,11 @@ import json
 import os
 import signal
 from asyncio.subprocess import DEVNULL, PIPE
-from typing import Any
+from typing import Any, Final
 
 from kubernetes_asyncio.config import ConfigException, exec_provider, kube_config
+
+_LAST_WORDS_SECONDS: Final = 5.0
 
 
 class ExecPlugin(exec_provider.ExecProvider):
@@ -42,7 +44,8 @@ class ExecPlugin(exec_provider.ExecProvider):
         except BaseException:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            await process.communicate()
+            with contextlib.suppress(TimeoutError):  # what left the session holds its outputs open
+                await asyncio.wait_for(process.communicate(), _LAST_WORDS_SECONDS)
             raise
         if process.returncode:
             said = complaint.decode(errors="replace").strip()
