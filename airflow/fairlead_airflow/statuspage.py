@@ -5,6 +5,7 @@ applications: each request here asks Airflow's own login who it is and what it m
 """
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -78,12 +79,14 @@ async def show_all(
     try:
         there = await asyncio.to_thread(stored, connection)
         told["namespace"] = namespace = namespace or there.namespace
-        found_jobs, found_services = await asyncio.gather(
-            there.jobs_or_services(names.FINETUNEJOB, namespace, limit, jobs),
-            there.jobs_or_services(names.MODELSERVICE, namespace, limit, services),
-        )
     except looking.NoLook as why:
         return page("overview.html", told | {"trouble": str(why)})
+    (found_jobs, no_jobs), (found_services, no_services) = await asyncio.gather(
+        _seen(there.jobs_or_services(names.FINETUNEJOB, namespace, limit, jobs)),
+        _seen(there.jobs_or_services(names.MODELSERVICE, namespace, limit, services)),
+    )
+    if no_jobs == no_services != "":
+        return page("overview.html", told | {"trouble": no_jobs})
     place = {"connection": connection, "namespace": namespace}
     here = place | {"limit": limit, "jobs": jobs, "services": services}
     now = datetime.now(UTC)
@@ -93,6 +96,8 @@ async def show_all(
         | {
             "jobs": [overview.row(body, now) for body in found_jobs.items],
             "services": [overview.row(body, now) for body in found_services.items],
+            "no_jobs": no_jobs,
+            "no_services": no_services,
             "num_jobs_left": found_jobs.left,
             "num_services_left": found_services.left,
             "first": f"?{urlencode(place | {'limit': limit})}",
@@ -127,6 +132,14 @@ async def show_one(
         return page("resource.html", told | {"trouble": trouble}, 404)
     row = overview.row({"kind": kind} | body, datetime.now(UTC))
     return page("resource.html", told | {"row": row})
+
+
+async def _seen(looked: Awaitable[looking.Page]) -> tuple[looking.Page, str]:
+    """A page of one kind, or an empty one and why: who may see one kind only still sees that."""
+    try:
+        return await looked, ""
+    except looking.NoLook as why:
+        return looking.Page([], "", 0), str(why)
 
 
 def stored(conn_id: str) -> looking.Connection:

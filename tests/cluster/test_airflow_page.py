@@ -105,14 +105,37 @@ async def test_resource_that_is_gone_is_said(ask, team):
     assert f"There is no FineTuneJob units in namespace {team}" in answer.text
 
 
-async def test_what_the_connection_may_not_see_is_named(ask, cluster, kubectl, team, monkeypatch):
+@pytest.fixture
+def as_nobody(cluster, kubectl, team, monkeypatch):
+    """A connection `nobody` with a token of an account that has no rights; gives the token."""
     kubectl("create", "serviceaccount", "nobody", "-n", team)
     token = kubectl("create", "token", "nobody", "-n", team).strip()
     config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
     config["users"][0]["user"] = {"token": token}
     described = json.dumps({"conn_type": "fairlead", "extra": {"kube_config": config}})
     monkeypatch.setenv("AIRFLOW_CONN_NOBODY", described)
+    return token
+
+
+async def test_what_the_connection_may_not_see_is_named(ask, team, as_nobody):
     answer = await ask(connection="nobody", namespace=team)
-    assert "finetunejobs" in answer.text
-    assert "forbidden" in answer.text
-    assert token not in answer.text
+    refusals = re.findall(r'role="alert">([^<]*)', answer.text)
+    assert len(refusals) == 2
+    assert "forbidden" in refusals[0] and "list resource &#34;finetunejobs" in refusals[0]
+    assert "forbidden" in refusals[1] and "list resource &#34;modelservices" in refusals[1]
+    assert as_nobody not in answer.text
+
+
+async def test_who_may_see_services_only_sees_them(ask, kubectl, team, as_nobody):
+    apply(kubectl, service(team, "units"))
+    may = ("--verb=list", f"--resource=modelservices.{names.GROUP}")
+    kubectl("create", "role", "looks", "-n", team, *may)
+    holder = f"--serviceaccount={team}:nobody"
+    kubectl("create", "rolebinding", "looks", "-n", team, "--role=looks", holder)
+    answer = await ask(connection="nobody", namespace=team)
+    while answer.text.count('role="alert"') > 1:  # a new binding counts after a moment
+        answer = await ask(connection="nobody", namespace=team)
+    assert "units" in answer.text
+    assert "No jobs here" not in answer.text
+    [refusal] = re.findall(r'role="alert">([^<]*)', answer.text)
+    assert "finetunejobs" in refusal
