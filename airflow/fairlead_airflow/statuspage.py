@@ -5,7 +5,8 @@ applications: each request here asks Airflow's own login who it is and what it m
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -81,29 +82,22 @@ async def show_all(
         told["namespace"] = namespace = namespace or there.namespace
     except looking.NoLook as why:
         return page("overview.html", told | {"trouble": str(why)})
-    (found_jobs, no_jobs), (found_services, no_services) = await asyncio.gather(
-        _seen(there.jobs_or_services(names.FINETUNEJOB, namespace, limit, jobs)),
-        _seen(there.jobs_or_services(names.MODELSERVICE, namespace, limit, services)),
-    )
-    if no_jobs == no_services != "":
-        return page("overview.html", told | {"trouble": no_jobs})
     place = {"connection": connection, "namespace": namespace}
     here = place | {"limit": limit, "jobs": jobs, "services": services}
-    now = datetime.now(UTC)
+    seen_jobs, seen_services = await asyncio.gather(
+        _seen(there, here, names.FINETUNEJOB, "jobs"),
+        _seen(there, here, names.MODELSERVICE, "services"),
+    )
+    if seen_jobs.trouble == seen_services.trouble != "":
+        return page("overview.html", told | {"trouble": seen_jobs.trouble})
     return page(
         "overview.html",
         told
         | {
-            "jobs": [overview.row(body, now) for body in found_jobs.items],
-            "services": [overview.row(body, now) for body in found_services.items],
-            "no_jobs": no_jobs,
-            "no_services": no_services,
-            "num_jobs_left": found_jobs.left,
-            "num_services_left": found_services.left,
+            "jobs": seen_jobs,
+            "services": seen_services,
             "first": f"?{urlencode(place | {'limit': limit})}",
             "is_first": not (jobs or services),
-            "next_jobs": _next(here, jobs=found_jobs.following),
-            "next_services": _next(here, services=found_services.following),
             "link": lambda kind, name: (
                 f"resource?{urlencode(place | {'kind': kind, 'name': name})}"
             ),
@@ -134,12 +128,27 @@ async def show_one(
     return page("resource.html", told | {"row": row})
 
 
-async def _seen(looked: Awaitable[looking.Page]) -> tuple[looking.Page, str]:
-    """A page of one kind, or an empty one and why: who may see one kind only still sees that."""
+@dataclass(frozen=True)
+class _Seen:
+    """What the page shows of one kind."""
+
+    rows: Sequence[overview.Row] = ()
+    num_left: int = 0
+    following: str = ""
+    """Where the next page is; empty on the last."""
+    trouble: str = ""
+    """Why there is nothing."""
+
+
+async def _seen(there: looking.Connection, here: Mapping[str, Any], kind: str, pages: str) -> _Seen:
+    """A page of one kind, or why not: who may see one kind only still sees that."""
     try:
-        return await looked, ""
+        found = await there.jobs_or_services(kind, here["namespace"], here["limit"], here[pages])
     except looking.NoLook as why:
-        return looking.Page([], "", 0), str(why)
+        return _Seen(trouble=str(why))
+    now = datetime.now(UTC)
+    following = f"?{urlencode({**here, pages: found.following})}" if found.following else ""
+    return _Seen([overview.row(body, now) for body in found.items], found.left, following)
 
 
 def stored(conn_id: str) -> looking.Connection:
@@ -161,10 +170,6 @@ def _team(conn_id: str) -> str | None:
     if not conf.getboolean("core", "multi_team"):
         return None
     return StoredConnection.get_team_name(conn_id)
-
-
-def _next(here: dict[str, Any], **tokens: str) -> str:
-    return f"?{urlencode(here | tokens)}" if any(tokens.values()) else ""
 
 
 @cache
