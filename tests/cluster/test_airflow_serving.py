@@ -127,3 +127,19 @@ def test_where_it_answers_is_read_from_its_status(service, tell, there):
     tell(service, True)
     found = there.endpoint(service)
     assert (found.url, found.model) == ("http://units.team.fairlead.local", "units")
+
+
+@pytest.mark.parametrize(
+    "apply", [("apply",), ("apply", "--server-side")], ids=["client", "server"]
+)
+def test_service_that_others_made_gets_another_source(service, there, kubectl, apply):
+    theirs = {
+        "apiVersion": names.API_VERSION,
+        "kind": service.kind,
+        "metadata": {"name": service.name, "namespace": service.namespace},
+        "spec": {"model": {"fineTuneJobRef": {"name": "tune"}}, "replicas": 2},
+    }
+    kubectl(*apply, "-f", "-", stdin=json.dumps(theirs))
+    deferred(serve(timedelta(0)))
+    spec = there.read(service)["spec"]
+    assert (spec["model"], spec["replicas"]) == (MANIFEST["spec"]["model"], 2)

@@ -35,7 +35,8 @@ class Model(BaseModel):
     """A part of a resource: camelCase outside, never changed in place.
 
     ``rules`` become ``x-kubernetes-validations`` of the part's schema; field docstrings become
-    its ``kubectl explain`` texts.
+    its ``kubectl explain`` texts. An ``atomic`` part is applied as a whole: server-side apply
+    leaves no field of another manager's beside the new ones.
     """
 
     model_config = ConfigDict(
@@ -47,6 +48,7 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
     )
     rules: ClassVar[tuple[Rule, ...]] = ()
+    atomic: ClassVar[bool] = False
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -55,6 +57,8 @@ class Model(BaseModel):
         schema = handler.resolve_ref_schema(handler(core_schema))
         if cls.rules:
             schema["x-kubernetes-validations"] = [rule.as_schema() for rule in cls.rules]
+        if cls.atomic:
+            schema["x-kubernetes-map-type"] = "atomic"
         return schema
 
     def as_object(self) -> dict[str, Any]:

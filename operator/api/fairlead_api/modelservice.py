@@ -35,6 +35,8 @@ class ServedModel(SpecModel):
     """A FineTuneJob of the same namespace; its artifact is pinned, so the job may be deleted."""
 
     rules: ClassVar[tuple[Rule, ...]] = (exactly_one_of("uri", "fineTuneJobRef"),)
+    # Whoever applies one of the two must not have another manager's other one kept beside it.
+    atomic: ClassVar[bool] = True
 
 
 class Engine(SpecModel):
