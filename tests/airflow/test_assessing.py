@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from fairlead_airflow import assets
@@ -38,8 +39,15 @@ def params(**changes):
     return plain | changes
 
 
+JOB = {"return_value": {"name": "job"}}
+
+
 def scored(value):
     return {"return_value": {"scores": {"exact_match": value}}}
+
+
+def decide(ti, num_retrains=1, **changes):
+    return assessing.gate("assess", "train.export", num_retrains, params(**changes), ti)
 
 
 @pytest.mark.parametrize(
@@ -54,17 +62,17 @@ def scored(value):
     ids=["production", "staging", "once more", "no more", "not wanted"],
 )
 def test_gate_leads_where_the_scores_say(score, num_retrains, changes, task):
-    ti = Handed(assess_evaluate=scored(score))
-    assert assessing.gate("assess", num_retrains, params(**changes), ti) == task
+    ti = Handed(assess_evaluate=scored(score), train_export=JOB)
+    assert decide(ti, num_retrains, **changes) == task
     assert "exact_match >= 0.5" in ti.pushed[assessing.WHY]
+    assert ti.pushed[assessing.JUDGED] == ("" if task == "retrain" else "job")
 
 
 @pytest.mark.parametrize(("score", "task"), [(0.9, "production"), (0.1, "retrain")])
 def test_score_of_a_person_counts_where_one_was_asked(score, task):
     answer = {"return_value": {"chosen_options": ["OK"], "params_input": {"score": score}}}
-    ti = Handed(assess_evaluate=scored(0), assess_ask_person=answer)
-    form = params(ask_human=True, production_gates=LIKED)
-    assert assessing.gate("assess", 1, form, ti) == task
+    ti = Handed(assess_evaluate=scored(0), assess_ask_person=answer, train_export=JOB)
+    assert decide(ti, ask_human=True, production_gates=LIKED) == task
 
 
 @pytest.mark.parametrize(
@@ -74,15 +82,40 @@ def test_person_is_asked_where_the_form_says_so(asks, task):
     assert assessing.choose_judges("assess", {"ask_human": asks}) == task
 
 
+FIRST = {"judged": "job", "why": "first"}
+AGAIN = {"judged": "", "why": "first"}
+SECOND = {"judged": "longer", "why": "second"}
+
+
+@pytest.mark.parametrize(
+    ("handed", "job"),
+    [
+        ({"assess_gate": FIRST}, "job"),
+        ({"assess_gate": AGAIN, "assess_again_gate": SECOND}, "longer"),
+        ({"assess_gate": FIRST, "assess_again_gate": SECOND}, "job"),
+    ],
+    ids=["first", "trained again", "left over"],
+)
+@pytest.mark.parametrize("task_id", ["production", "staging"])
+def test_job_that_was_judged_is_the_one_that_serves(task_id, handed, job):
+    with DAG("fine_tune") as dag:
+        training.string()
+    task = dag.get_task(task_id)
+    name = task.manifest["spec"]["model"]["fineTuneJobRef"]["name"]
+    assert task.render_template(name, {"ti": Handed(**handed)}) == job
+
+
 @pytest.mark.parametrize(
     ("handed", "why"),
     [
-        ({"assess_gate": {"why": "first"}}, "first"),
-        ({"assess_gate": {"why": "first"}, "assess_again_gate": {"why": "second"}}, "second"),
+        ({"assess_gate": FIRST}, "first"),
+        ({"assess_gate": AGAIN, "assess_again_gate": SECOND}, "second"),
+        # The first gate was cleared since, and Airflow keeps what skipped tasks once pushed.
+        ({"assess_gate": FIRST, "assess_again_gate": SECOND}, "first"),
     ],
-    ids=["first", "the last counts"],
+    ids=["first", "trained again", "left over"],
 )
-def test_notify_fails_with_the_last_reason(handed, why):
+def test_notify_fails_with_the_reason_of_the_gate_that_decided(handed, why):
     with pytest.raises(AirflowFailException, match=f"^units: {why}$"):
         telling.tell_of_scores(ti=Handed(**handed), params=params())
 

@@ -22,8 +22,12 @@ TASK_OF: Final = {
     gates.Branch.RETRAIN: "retrain",
     gates.Branch.NOTIFY: "notify",
 }
+FIRST: Final = "assess"
+SECOND: Final = "assess_again"
 WHY: Final = "why"
 """XCom of a gate: the reason in words."""
+JUDGED: Final = "judged"
+"""XCom of a gate: the job whose model the run goes on with; empty where it is trained again."""
 SCORE: Final = "score"
 log = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ def assess(group_id: str, trained_by: str, checked: Any, num_retrains: int) -> A
         decides = BranchPythonOperator(
             task_id="gate",
             python_callable=gate,
-            op_args=[group_id, num_retrains],
+            op_args=[group_id, trained_by, num_retrains],
             trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
         )
         served >> evaluated >> asks >> [person, decides]
@@ -90,7 +94,9 @@ def choose_judges(group_id: str, params: Mapping[str, Any]) -> str:
     return f"{group_id}.ask_person" if params["ask_human"] else f"{group_id}.gate"
 
 
-def gate(group_id: str, num_retrains: int, params: Mapping[str, Any], ti: Any) -> str:
+def gate(
+    group_id: str, trained_by: str, num_retrains: int, params: Mapping[str, Any], ti: Any
+) -> str:
     """Decide by the gates what becomes of the model."""
     measured = dict(ti.xcom_pull(f"{group_id}.evaluate")["scores"])
     if params["ask_human"]:
@@ -104,4 +110,8 @@ def gate(group_id: str, num_retrains: int, params: Mapping[str, Any], ti: Any) -
     )
     log.info("%s: %s", decision.branch, decision.why)
     ti.xcom_push(WHY, decision.why)
+    # Later tasks ask for this, not for what was trained: what a second training handed on stays
+    # where the first gate is cleared and, this time, needs none.
+    is_judged = decision.branch is not gates.Branch.RETRAIN
+    ti.xcom_push(JUDGED, ti.xcom_pull(trained_by)["name"] if is_judged else "")
     return TASK_OF[decision.branch]

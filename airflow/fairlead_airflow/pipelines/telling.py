@@ -6,7 +6,7 @@ from typing import Any
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow.pipelines.assessing import WHY
+from fairlead_airflow.pipelines.assessing import FIRST, JUDGED, SECOND, WHY
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,8 @@ def tell_of_scores(**context: Any) -> None:
     from fairlead_airflow.notifier import FairleadNotifier  # aiohttp: not in a DAG file
 
     ti, params = context["ti"], context["params"]
-    why = ti.xcom_pull("assess_again.gate", key=WHY) or ti.xcom_pull("assess.gate", key=WHY)
+    decided = FIRST if ti.xcom_pull(f"{FIRST}.gate", key=JUDGED) else SECOND
+    why = ti.xcom_pull(f"{decided}.gate", key=WHY)
     message = f"{params['name']}: {why}"
     log.warning(message)
     notifier: Any = FairleadNotifier(webhook_conn_id=params["notify_conn_id"], text=message)

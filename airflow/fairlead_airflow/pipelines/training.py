@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from fairlead_airflow import assets, exam, gates, httpconnection
 from fairlead_airflow.pipelines import assessing, checking, cleaning, fetching, plan, rows, telling
+from fairlead_airflow.pipelines.assessing import FIRST, JUDGED, SECOND
 from fairlead_airflow.pipelines.plan import CANDIDATE, STAGING, beside
 from fairlead_airflow.pipelines.serving import NAME, NAMESPACE, serve
 from fairlead_airflow.pipelines.timing import TRAINING_TIMEOUT
@@ -18,7 +19,8 @@ from fairlead_airflow.taskgroup import FineTunePipelineTaskGroup
 from fairlead_api import uris
 
 _ANY: Final = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
-_LAST_JOB: Final = "{{ (ti.xcom_pull('retrain.export') or ti.xcom_pull('train.export'))['name'] }}"
+_JUDGED: Final = f"""{{{{ ti.xcom_pull('{FIRST}.gate', key='{JUDGED}')
+    or ti.xcom_pull('{SECOND}.gate', key='{JUDGED}') }}}}"""
 _INVALID: Final = (
     plan.InvalidPlan,
     rows.BrokenRows,
@@ -35,10 +37,10 @@ def string() -> None:
     checked = PythonOperator(task_id="check", python_callable=check, multiple_outputs=True)
     out: Any = checked.output
     train, retrain = _train("train", out["job"]), _train("retrain", out["longer_job"])
-    first = assessing.assess("assess", "train.export", out, num_retrains=1)
-    second = assessing.assess("assess_again", "retrain.export", out, num_retrains=0)
-    production = serve("production", NAME, _LAST_JOB, out, trigger_rule=_ANY)
-    staging = serve("staging", beside(NAME, STAGING), _LAST_JOB, out, trigger_rule=_ANY)
+    first = assessing.assess(FIRST, "train.export", out, num_retrains=1)
+    second = assessing.assess(SECOND, "retrain.export", out, num_retrains=0)
+    production = serve("production", NAME, _JUDGED, out, trigger_rule=_ANY)
+    staging = serve("staging", beside(NAME, STAGING), _JUDGED, out, trigger_rule=_ANY)
     notify = telling.notify(trigger_rule=_ANY)
     promoted = PythonOperator(
         task_id="announce_model",
@@ -61,7 +63,7 @@ def string() -> None:
         services=[
             {
                 "name": beside(NAME, CANDIDATE),
-                "made_by": ["assess.serve", "assess_again.serve"],
+                "made_by": [f"{FIRST}.serve", f"{SECOND}.serve"],
             }
         ],
         jobs=["train.submit", "retrain.submit"],
