@@ -8,6 +8,7 @@ from airflow.sdk.definitions.context import Context
 from fairlead_airflow import following, hooks, manifests, naming, submission
 from fairlead_airflow.operators.resource import task_key
 from fairlead_airflow.operators.serving import ServeOperator
+from fairlead_airflow.pipelines import outcomes
 
 
 class RollBackOperator(ServeOperator):
@@ -31,7 +32,7 @@ class RollBackOperator(ServeOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Put it back, and wait until it is Ready."""
-        if context["ti"].xcom_pull(self.found_good_by) is not None:
+        if self._is_found_good(context):
             self.log.info("the deployment was found good: it stays")
             return {}
         namespace = self.namespace or self.hook.default_namespace()
@@ -45,6 +46,12 @@ class RollBackOperator(ServeOperator):
             return {}
         self.log.warning("%s: back to the model before, %s", of, self.record["before"]["model"])
         return super().execute(context)
+
+    def _is_found_good(self, context: Context) -> bool:
+        """By the task's state: what it handed on in a run cleared since is still there."""
+        ti: Any = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+        return bool(states.get(self.found_good_by) == outcomes.SUCCESS)
 
     def body(self, context: Context) -> manifests.Manifest:
         """The service as it was."""
