@@ -23,6 +23,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/guarded" and self.headers["Authorization"] != f"Bearer {TOKEN}":
             status, body = 401, b""
         self.send_response(status)
+        if status == 302:
+            self.send_header("Location", body.decode())
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -72,14 +74,65 @@ def test_broken_row_of_an_address_is_named_by_its_line(site):
         fetch(f"{url}/rows")
 
 
-def test_connection_logs_in(site, monkeypatch):
+@pytest.fixture
+def connect(monkeypatch):
+    """Makes the connection that holds the token."""
+
+    def made(host, conn_type="http"):
+        described = {"conn_type": conn_type, "host": host, "password": TOKEN}
+        monkeypatch.setenv("AIRFLOW_CONN_DATA", json.dumps(described))
+
+    return made
+
+
+def test_connection_logs_in(site, connect):
     url, pages = site
     pages["/guarded"] = (200, ROW.encode())
-    described = {"conn_type": "http", "host": url, "password": TOKEN}
-    monkeypatch.setenv("AIRFLOW_CONN_DATA", json.dumps(described))
+    connect(url)
     assert fetch(f"{url}/guarded", dataset_conn_id="data") == ROW
     with pytest.raises(InvalidPlan, match="answers 401"):
         fetch(f"{url}/guarded")
+
+
+@pytest.mark.parametrize(
+    ("host", "conn_type", "words"),
+    [
+        ("http://127.0.0.1:9", "http", "leads to http://127.0.0.1:9, not to"),
+        ("https://127.0.0.1:{port}", "http", "leads to https://127.0.0.1"),
+        ("http://localhost:{port}", "http", "leads to http://localhost"),
+        ("http://127.0.0.1:{port}", "fairlead_prometheus", "must be of type http"),
+    ],
+    ids=["port", "scheme", "host", "type"],
+)
+def test_login_goes_nowhere_but_where_its_connection_leads(site, connect, host, conn_type, words):
+    url, pages = site
+    pages["/guarded"] = (200, ROW.encode())
+    connect(host.format(port=url.rpartition(":")[2]), conn_type)
+    with pytest.raises(InvalidPlan, match=f"dataset_conn_id: .*{words}"):
+        fetch(f"{url}/guarded", dataset_conn_id="data")
+
+
+def test_login_goes_along_to_the_same_server_only(site, connect):
+    url, pages = site
+    pages["/guarded"] = (200, ROW.encode())
+    connect(url)
+    pages["/moved"] = (302, b"/guarded")
+    assert fetch(f"{url}/moved", dataset_conn_id="data") == ROW
+    pages["/moved"] = (302, url.replace("127.0.0.1", "localhost").encode() + b"/guarded")
+    with pytest.raises(InvalidPlan, match="answers 401"):
+        fetch(f"{url}/moved", dataset_conn_id="data")
+
+
+def test_port_that_goes_without_saying_is_the_same(connect):
+    connect("https://127.0.0.1:443")
+    with pytest.raises(fetching.Away):  # whatever answers there has no certificate of this name
+        fetch("https://127.0.0.1/rows", dataset_conn_id="data")
+
+
+def test_address_without_a_sensible_port_is_for_good(connect):
+    connect("http://127.0.0.1:9")
+    with pytest.raises(InvalidPlan, match="dataset: http://127.0.0.1:x/rows is no address"):
+        fetch("http://127.0.0.1:x/rows", dataset_conn_id="data")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from airflow.sdk import Connection, ObjectStoragePath
 
@@ -65,6 +66,33 @@ def _read(source: str, conn_id: str | None) -> bytes:
     return data
 
 
+def _require_same_origin(
+    source: str, login: httpconnection.HttpConnection, conn_type: str | None
+) -> None:
+    """Keep a login from servers that it isn't for: who fills in the form names both.
+
+    Where the server sends the client on to another one, aiohttp leaves the login behind.
+    """
+    if conn_type != "http":
+        raise InvalidPlan(
+            f"dataset_conn_id: {login.conn_id} must be of type http, it is {conn_type}"
+        )
+    if _origin(source) != _origin(login.url):
+        raise InvalidPlan(
+            f"dataset_conn_id: {login.conn_id} leads to {login.url}, not to where the dataset is,"
+            f" {source}"
+        )
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as invalid:
+        raise InvalidPlan(f"dataset: {url} is no address: {invalid}") from invalid
+    return parts.scheme, parts.hostname, port
+
+
 async def _download(source: str, conn_id: str | None) -> bytes:
     import aiohttp  # not when a DAG file is read
 
@@ -72,6 +100,7 @@ async def _download(source: str, conn_id: str | None) -> bytes:
     if conn_id:
         described = await Connection.async_get(conn_id)
         login = httpconnection.of(described, await described.aextra_dejson())
+        _require_same_origin(source, login, described.conn_type)
         options = {"headers": login.headers, "ssl": login.tls()}
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:

@@ -89,7 +89,7 @@ def _data() -> Form:
         "dataset_conn_id": entries.optional_text(
             None,
             "Connection of the dataset",
-            "Airflow connection that opens an http(s), s3 or gs address.",
+            "Airflow connection that opens an s3 or gs address; of type http: one on its host.",
             section,
         ),
         "rows": entries.optional_text(
