@@ -1,7 +1,8 @@
 """Ask a served model a day's prompts, and load its good answers into a warehouse.
 
 ### What a run does
-1. **day**, **wait_for_prompts**: waits for `FOLDER/prompts/DAY.jsonl`, holding no worker.
+1. **day**, **wait_for_prompts**: waits for `FOLDER/prompts/DAY.jsonl`, and until nobody has
+   written to it for a minute, holding no worker.
 2. **prepare**: validates row by row; broken rows are counted by reason and never cost the day.
 3. **scale_up**: at least so many replicas; what more there are stays.
 4. **generate**: asks what has no answer yet. Killed, or its worker lost, the next try goes on.

@@ -1,5 +1,7 @@
 """What the tasks of the pipelines do with what earlier ones handed on."""
 
+import os
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -182,12 +184,22 @@ def test_files_of_a_day_lie_below_the_folder(changes, prompts):
 
 
 @pytest.mark.parametrize(
-    ("text", "is_there"), [(None, False), ("", False), ("{}", True)], ids=["no", "empty", "yes"]
+    ("text", "age_seconds", "is_there"),
+    [
+        (None, 0, False),
+        ("", batch.LOOK_SECONDS, False),
+        ("{}", 0, False),
+        ("{}", batch.LOOK_SECONDS / 2, False),
+        ("{}", batch.LOOK_SECONDS, True),
+        ("{}", -3600, False),
+    ],
+    ids=["no", "empty", "just begun", "growing", "whole", "clocks differ"],
 )
-def test_prompts_are_waited_for_until_there_is_something_in_them(tmp_path, text, is_there):
+def test_prompts_are_waited_for_until_nobody_writes_them(tmp_path, text, age_seconds, is_there):
     file = tmp_path / "prompts.jsonl"
     if text is not None:
         file.write_text(text)
+        os.utime(file, times=(time.time() - age_seconds,) * 2)
     sensor = batch.PromptsSensor(task_id="wait", prompts=str(file))
     assert sensor.mode == "reschedule"
     assert sensor.poke({}) is is_there

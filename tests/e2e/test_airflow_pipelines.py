@@ -221,7 +221,9 @@ def batch(airflow_server, deployed, tmp_path):
     folder = tmp_path / "prompts"
     folder.mkdir()
     lines = [json.dumps(row) for row in rows]
-    (folder / f"{DAY}.jsonl").write_text("\n".join([*lines, '{"prompt": ']))
+    file = folder / f"{DAY}.jsonl"
+    file.write_text("\n".join([*lines, '{"prompt": ']))
+    os.utime(file, times=(0, 0))  # else the run waits a minute for more to be written
     warehouse = {"conn_type": "sqlite", "host": str(tmp_path / "warehouse.db")}
     airflow_server.connect("fairlead_warehouse", **warehouse)
     return {

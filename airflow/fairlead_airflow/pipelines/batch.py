@@ -1,6 +1,8 @@
 """The tasks of batch_generation: wait, prepare, scale, ask, filter, load, and scale back."""
 
 import logging
+import stat
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -62,7 +64,10 @@ def string() -> None:
 
 
 class PromptsSensor(BaseSensorOperator):
-    """Waits until a day's file is there, with something in it; holds no worker meanwhile.
+    """Waits until a day's file is there and whole; holds no worker meanwhile.
+
+    It is whole once nobody has written to it for the time between two looks. A look remembers
+    nothing of the one before, so that the file's own time has to tell.
 
     :param prompts: Its path (templated).
     """
@@ -77,9 +82,20 @@ class PromptsSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         """Look once."""
         file = Path(self.prompts)
-        if file.is_file() and file.stat().st_size > 0:
+        try:
+            found = file.stat()
+        except FileNotFoundError:
+            self.log.info("%s is not there yet", file)
+            return False
+        age_seconds = time.time() - found.st_mtime
+        is_something = stat.S_ISREG(found.st_mode) and found.st_size > 0
+        if is_something and age_seconds >= LOOK_SECONDS:
             return True
-        self.log.info("%s is not there yet, or empty", file)
+        self.log.info(
+            "%s: %d bytes, written %.0f s ago; it takes a file with something in it that nobody has"
+            " written to for %g s",
+            file, found.st_size, age_seconds, LOOK_SECONDS,
+        )  # fmt: skip
         return False
 
 
