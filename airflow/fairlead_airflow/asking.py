@@ -26,6 +26,8 @@ AWAY: Final = frozenset({502, 504})
 TRIES_OF_ONE: Final = 3
 """Errors of the server about one request, after which the server itself is asked whether it is
 well."""
+GREETING_SECONDS: Final = 30.0
+"""For the answer to a greeting, whatever the answer to a request may take."""
 LONGEST_PAUSE_SECONDS: Final = 60.0
 
 log = logging.getLogger(__name__)
@@ -119,8 +121,9 @@ class Client:
 
     async def is_well(self) -> bool:
         """Whether the service answers a greeting."""
+        allowed = aiohttp.ClientTimeout(total=GREETING_SECONDS)
         try:
-            async with self._open.get(self.endpoint.url + GREETING) as answer:
+            async with self._open.get(self.endpoint.url + GREETING, timeout=allowed) as answer:
                 return answer.status == 200
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False

@@ -14,14 +14,14 @@ from typing import Any
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run to the end; what is raised here meanwhile cancels it, and comes out when it has ended."""
-    started = threading.Event()
+    is_over = threading.Event()
     running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
 
     async def whole() -> None:
         if task := asyncio.current_task():
             running.append((asyncio.get_running_loop(), task))
-        started.set()
-        await main()
+        if not is_over.is_set():  # it may be before the task was there to be cancelled
+            await main()
 
     def in_thread() -> None:
         with asyncio.Runner() as runner:
@@ -29,12 +29,11 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
             runner.run(whole())
 
     with ThreadPoolExecutor(1, thread_name_prefix="asking") as pool:
-        ended = pool.submit(in_thread)
+        pool.submit(bool)  # the thread starts for this: what is raised meanwhile finds it idle
         try:
-            ended.result()
+            pool.submit(in_thread).result()
         except BaseException:
-            while not (ended.done() or started.wait(0.1)):
-                pass  # the thread is about to begin
+            is_over.set()
             for loop, task in running:
                 with contextlib.suppress(RuntimeError):  # it ended by itself: its loop is closed
                     loop.call_soon_threadsafe(task.cancel)

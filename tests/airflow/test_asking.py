@@ -24,6 +24,7 @@ class StandInServer:
     def __init__(self):
         self.answers = []
         self.is_well = True
+        self.greeting_seconds = 0
         self.seen = []
         self.num_at_once = 0
         self.most_at_once = 0
@@ -43,6 +44,7 @@ class StandInServer:
             self.num_at_once -= 1
 
     async def greet(self, request):
+        await asyncio.sleep(self.greeting_seconds)
         return web.json_response({}, status=200 if self.is_well else 503)
 
 
@@ -149,6 +151,7 @@ async def test_nobody_there_is_away_and_names_the_address():
 
 async def test_slow_answer_counts_as_an_error_of_the_server(server):
     server.gate = asyncio.Event()
+    server.greeting_seconds = 0.4  # longer than an answer may take here
     async with asking.Client(
         Endpoint(server.url, "units"), timeout_seconds=0.2, patience_seconds=60
     ) as client:

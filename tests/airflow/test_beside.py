@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +64,49 @@ def test_what_is_raised_here_cancels_it_first(alarm):
     with pytest.raises(TimeIsOver):
         beside.run(main)
     assert ended == ["tidied up"]
+    assert not threads()
+
+
+def test_what_is_raised_while_it_begins_cancels_it_too(monkeypatch):
+    begun, ended = threading.Event(), []
+
+    class Pool(ThreadPoolExecutor):
+        """The signal comes when the work has begun, and its hand-over has not ended."""
+
+        def submit(self, *work):
+            handed_over = super().submit(*work)
+            while not (handed_over.done() or begun.is_set()):
+                begun.wait(0.01)
+            if begun.is_set():
+                raise TimeIsOver
+            return handed_over
+
+    async def main():
+        begun.set()
+        try:
+            await asyncio.sleep(5)
+        except asyncio.CancelledError:
+            ended.append("tidied up")
+            raise
+
+    monkeypatch.setattr(beside, "ThreadPoolExecutor", Pool)
+    with pytest.raises(TimeIsOver):
+        beside.run(main)
+    assert ended == ["tidied up"]
+    assert not threads()
+
+
+def test_what_is_raised_before_it_is_handed_over_waits_for_nothing(monkeypatch):
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *work):
+            raise TimeIsOver
+
+    async def main():
+        raise AssertionError("never begun")
+
+    monkeypatch.setattr(beside, "ThreadPoolExecutor", Pool)
+    with pytest.raises(TimeIsOver):
+        beside.run(main)
     assert not threads()
 
 
