@@ -61,7 +61,7 @@ def url():
 
 @pytest.fixture(autouse=True)
 def anew(url):
-    httpx.post(f"{url}/control?reset=1", json={}).raise_for_status()
+    httpx.post(f"{url}/control?reset=1", json={}, timeout=PATIENCE_SECONDS).raise_for_status()
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_day_that_is_run_again_with_more_rows_asks_these_only(prepared, work, wa
     load(asked)
     assert (tally.num_answers, tally.num_resumed) == (3, 1)
     assert warehouse() == [("c", "THREE"), ("b", "TWO"), ("a", "CHANGED")]
-    answered = httpx.get(f"{url}/counts").json()["answered"]
+    answered = httpx.get(f"{url}/counts", timeout=PATIENCE_SECONDS).json()["answered"]
     assert answered == {"one": 1, "two": 1, "three": 1, "changed": 1}
 
 
@@ -177,18 +177,18 @@ def test_kill_while_answers_are_written_leaves_the_old_ones_whole(prepared, work
 def test_second_try_does_not_ask_beside_a_first_that_still_runs(prepared, work, url):
     prompts = prepared(row("a", "one"), row("b", "two"))
     asked = work(prompts)
-    httpx.post(f"{url}/control", json={"delay_seconds": 60})
+    httpx.post(f"{url}/control", json={"delay_seconds": 60}, timeout=PATIENCE_SECONDS)
     key = [KEY.namespace, KEY.service, KEY.model]
     given = json.dumps([str(prompts), str(asked.folder), url, key])
     with subprocess.Popen([sys.executable, "-c", PUBLISH, given]) as first:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not httpx.get(f"{url}/counts").json()["num_requests"]:
+        while not httpx.get(f"{url}/counts", timeout=PATIENCE_SECONDS).json()["num_requests"]:
             assert first.poll() is None
             assert time.monotonic() < deadline
         with pytest.raises(jsonl.Busy, match=r"journal-.*an earlier try"):
             generation.run(asked, lambda: None)
         first.kill()
-    httpx.post(f"{url}/control", json={"delay_seconds": 0})
+    httpx.post(f"{url}/control", json={"delay_seconds": 0}, timeout=PATIENCE_SECONDS)
     assert generation.run(asked, lambda: None).num_answers == 2
 
 

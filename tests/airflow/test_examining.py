@@ -44,7 +44,8 @@ def examine(url):
     """Examines the stand-in by rows, after it was told how to behave."""
 
     def run(*rows, metrics=(Metric.EXACT_MATCH, Metric.PERPLEXITY), state=None, **changes):
-        httpx.post(f"{url}/control", json=state or {}).raise_for_status()
+        told = httpx.post(f"{url}/control", json=state or {}, timeout=PATIENCE_SECONDS)
+        told.raise_for_status()
         given = {"max_tokens": 16, "patience_seconds": 30, "endpoint": Endpoint(url, "units")}
         questions = exam.load(list(rows), Path())
         work = examining.Work(questions=questions, metrics=metrics, **(given | changes))
@@ -56,7 +57,7 @@ def examine(url):
 @pytest.fixture
 def seen(url):
     """What the stand-in was asked: path and body."""
-    return lambda: httpx.get(f"{url}/seen").json()
+    return lambda: httpx.get(f"{url}/seen", timeout=PATIENCE_SECONDS).json()
 
 
 def of_chars(text):

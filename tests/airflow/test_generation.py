@@ -44,7 +44,10 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
 
     def control(self, **values):
-        httpx.post(f"{self.url}/control", json=values).raise_for_status()
+        self.post("/control", **values).raise_for_status()
+
+    def post(self, path, **values):
+        return httpx.post(self.url + path, json=values, timeout=PATIENCE_SECONDS)
 
     def counts(self):
         return httpx.get(f"{self.url}/counts", timeout=PATIENCE_SECONDS).json()
@@ -68,7 +71,7 @@ def process():
 
 @pytest.fixture
 def server(process):
-    httpx.post(f"{process.url}/control?reset=1", json={}).raise_for_status()
+    process.post("/control?reset=1").raise_for_status()
     return process
 
 
@@ -239,7 +242,7 @@ def test_answers_given_while_the_model_changed_are_forgotten(server, work):
 def test_parameters_reach_the_service(server, work):
     asked = work(["one"], max_tokens=7, parameters={"temperature": 0.5, "stop": ["."]})
     request = asked.request(next(iter(generation._read(asked.prompts))))
-    answer = httpx.post(server.url + request.path, json=request.body).json()
+    answer = server.post(request.path, **request.body).json()
     assert answer["asked"] == {
         "model": "units", "prompt": "one", "max_tokens": 7, "temperature": 0.5, "stop": ["."],
     }  # fmt: skip
@@ -267,9 +270,15 @@ def test_long_run_says_how_far_it_is(server, work, monkeypatch):
     monkeypatch.setattr(generation, "PROGRESS_SECONDS", 0.1)
     server.control(delay_seconds=0.05)
     said = []
-    run(work([f"prompt {n}" for n in range(60)]), say=lambda words, *of: said.append(words % of))
+
+    def say(words, *of):
+        said.append(words % of)
+        if len([line for line in said if "left" in line]) == 2:
+            server.control(delay_seconds=0)
+
+    run(work([f"prompt {n}" for n in range(1000)]), say=say)
     assert len([line for line in said if "left" in line]) >= 2
-    assert "60 of 60 prompts answered" in said[-1]
+    assert "1000 of 1000 prompts answered" in said[-1]
 
 
 def test_busy_service_and_many_refusals_do_not_fill_the_log(server, work):

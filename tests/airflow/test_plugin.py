@@ -7,7 +7,6 @@ import json
 import socket
 import subprocess
 import sys
-import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -116,23 +115,26 @@ async def test_page_is_for_who_may_read_the_connection(app, ask, connect, role, 
     assert (await ask()).status_code == status
 
 
-async def test_cluster_that_is_away_is_said_within_ten_seconds(app, ask, connect):
+def test_page_gives_a_cluster_less_than_ten_seconds():
+    assert looking.LONGEST_SECONDS < 10
+
+
+async def test_cluster_that_is_away_is_said(app, ask, connect):
     connect(kube_config=kubeconfig())
     as_user(app, "admin")
-    before = time.monotonic()
     answer = await ask()
-    assert time.monotonic() - before < 10
     assert answer.status_code == 200
     assert "The cluster of connection fairlead_default" in answer.text
     assert "s3cret" not in answer.text
 
 
-async def test_cluster_that_never_answers_is_given_up(app, ask, connect, silent_server):
+async def test_cluster_that_never_answers_is_given_up(
+    app, ask, connect, silent_server, monkeypatch
+):
+    monkeypatch.setattr(looking, "LONGEST_SECONDS", 0.5)
     connect(kube_config=kubeconfig(f"http://127.0.0.1:{silent_server}"))
     as_user(app, "admin")
-    before = time.monotonic()
     answer = await ask()
-    assert time.monotonic() - before < 10
     assert "doesn&#39;t answer within" in answer.text
 
 
