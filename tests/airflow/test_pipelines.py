@@ -1,6 +1,8 @@
 """What the pipelines decide, without Airflow: rows, manifests, gates, ends, deployments."""
 
 import json
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -290,6 +292,18 @@ def test_model_is_the_one_that_the_run_names(changes, events, model):
     assert deploying.model_of(form(parameters.deploy_model, **changes), events) == model
 
 
+def test_events_are_told_by_their_time_whatever_order_airflow_has_them_in():
+    first, second, third = (
+        SimpleNamespace(
+            timestamp=datetime(2026, 1, day, tzinfo=UTC), extra={"uri": f"pvc://a/{day}"}
+        )
+        for day in (1, 2, 3)
+    )
+    events = {"asset": [third, first], "another": [second]}
+    assert deploying.told(events) == [first.extra, second.extra, third.extra]
+    assert deploying.told({}) == []
+
+
 @pytest.mark.parametrize(
     "changes", [{"fine_tune_job": None}, {"model_uri": "pvc://a/b"}], ids=["none", "two"]
 )
@@ -391,10 +405,30 @@ def pinned(digest):
     return {"uri": "pvc://work/artifact", "artifact": ARTIFACT | {"digest": digest}}
 
 
-@pytest.mark.parametrize("digest", [ARTIFACT["digest"], ""], ids=["known", "not known"])
-def test_traffic_is_settled_when_the_model_serves_alone(service, digest):
-    found = service(stable="r1", model=pinned(ARTIFACT["digest"]))
-    assert "revision r1" in deploying.require_settled(found, digest)
+ADDRESS = ARTIFACT["uri"]
+
+
+@pytest.mark.parametrize(
+    ("model", "digest"),
+    [(pinned(ARTIFACT["digest"]), ARTIFACT["digest"]), ({"uri": ADDRESS}, "")],
+    ids=["of a job", "of an address"],
+)
+def test_traffic_is_settled_when_the_model_serves_alone(service, model, digest):
+    found = service(stable="r1", model=model)
+    assert "revision r1" in deploying.require_settled(found, ADDRESS, digest)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"uri": "pvc://work/old"}, "it serves pvc://work/old, not pvc://work/art"),
+        (None, "nothing"),
+    ],
+    ids=["another", "none"],
+)
+def test_traffic_to_another_address_is_told(service, model, words):
+    with pytest.raises(deploying.NotGood, match=words):
+        deploying.require_settled(service(stable="r1", model=model), ADDRESS, "")
 
 
 @pytest.mark.parametrize(
@@ -408,4 +442,4 @@ def test_traffic_is_settled_when_the_model_serves_alone(service, digest):
 )
 def test_traffic_that_goes_elsewhere_is_told(service, status, words):
     with pytest.raises(deploying.NotGood, match=words):
-        deploying.require_settled(service(**status), ARTIFACT["digest"])
+        deploying.require_settled(service(**status), ADDRESS, ARTIFACT["digest"])

@@ -15,6 +15,16 @@ class NotGood(ValueError):
     """The endpoint doesn't do what it should; the message says what it does."""
 
 
+def told(triggering: Mapping[Any, Iterable[Any]]) -> list[Mapping[str, Any]]:
+    """What the events that triggered a run tell, oldest first.
+
+    Args:
+        triggering: As Airflow has them: by asset, and in no order.
+    """
+    events = [each for some in triggering.values() for each in some]
+    return [each.extra for each in sorted(events, key=lambda each: each.timestamp)]
+
+
 def model_of(form: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> Manifest:
     """Which model a run deploys, as a ModelService's spec.model.
 
@@ -26,9 +36,9 @@ def model_of(form: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) 
     Raises:
         InvalidPlan: When the form names no model, or two.
     """
-    told = [event for event in events if event.get("uri")]
-    if told:
-        return {"uri": told[-1]["uri"]}
+    addresses = [event["uri"] for event in events if event.get("uri")]
+    if addresses:
+        return {"uri": addresses[-1]}
     job, uri = form["fine_tune_job"], form["model_uri"]
     if bool(job) == bool(uri):
         raise InvalidPlan("fine_tune_job: give one, or model_uri, and not both")
@@ -117,11 +127,13 @@ def require_good(
     return told or f"{num_answered} questions answered"
 
 
-def require_settled(service: Mapping[str, Any], digest: str) -> str:
+def require_settled(service: Mapping[str, Any], uri: str, digest: str) -> str:
     """Whether all traffic goes to the model that was deployed.
 
     Args:
         service: The ModelService as it stands.
+        uri: Of the model; it counts where its digest isn't known. Of a model that is served by its
+            address the status has no digest, so that an event's could not be compared.
         digest: Of the model's content; empty where nobody knows it.
 
     Raises:
@@ -131,6 +143,9 @@ def require_settled(service: Mapping[str, Any], digest: str) -> str:
     if status.candidate:
         raise NotGood(f"revision {status.candidate} is on its way to replace {status.stable}")
     serves = status.model.artifact.digest if status.model and status.model.artifact else ""
+    address = status.model.uri if status.model else "nothing"
+    if not digest and address != uri:
+        raise NotGood(f"it serves {address}, not {uri}")
     if digest and serves != digest:
         raise NotGood(f"it serves {serves or 'a model without a digest'}, not {digest}")
     return f"all traffic goes to revision {status.stable}, {serves or 'digest unknown'}"

@@ -55,7 +55,9 @@ def string() -> None:
         task_id="validate", python_callable=validate, op_args=[examined.output], retries=0
     )
     settled = PythonOperator(
-        task_id="traffic", python_callable=traffic, op_args=[served.output, out["digest"]]
+        task_id="traffic",
+        python_callable=traffic,
+        op_args=[served.output, out["uri"], out["digest"]],
     )
     scaled = ScaleOperator(
         task_id="scale", replicas="{{ [ti.xcom_pull('traffic'), params.replicas] | max }}", **place
@@ -70,13 +72,12 @@ def string() -> None:
 
 def provision(params: Mapping[str, Any], dag: Any, triggering_asset_events: Any) -> dict[str, Any]:
     """See that what the service needs is there; returns which model it is to serve."""
-    events = [event.extra for told in triggering_asset_events.values() for event in told]
     there = hooks.FairleadHook()
     namespace = params["namespace"] or there.default_namespace()
     try:
         gates.parse(params["gates"], "gates")
         asked = exam.load(params["questions"], Path(dag.fileloc).parent)
-        model = deploying.model_of(params, events)
+        model = deploying.model_of(params, deploying.told(triggering_asset_events))
         claim = deploying.claim_of(model, _job(there, namespace, model))
     except _INVALID as invalid:
         raise AirflowFailException(str(invalid)) from invalid
@@ -112,7 +113,7 @@ def validate(examined: Mapping[str, Any], params: Mapping[str, Any]) -> str:
     return verdict
 
 
-def traffic(served: Mapping[str, Any], digest: str) -> int:
+def traffic(served: Mapping[str, Any], uri: str, digest: str) -> int:
     """See that all traffic goes to the new model; returns how many replicas there are.
 
     Traffic moves as the rollout does: pod by pod. Shares of it (canaries) are not there yet.
@@ -122,7 +123,7 @@ def traffic(served: Mapping[str, Any], digest: str) -> int:
     found = there.read(of)
     if found is None:
         raise AirflowFailException(f"{of} was deleted since it was asked")
-    log.info("%s: %s", of, deploying.require_settled(found, digest))
+    log.info("%s: %s", of, deploying.require_settled(found, uri, digest))
     return int(found["spec"]["replicas"])
 
 
