@@ -18,12 +18,11 @@ from kubernetes_asyncio.client.api_client import ApiClient
 from kubernetes_asyncio.client.configuration import Configuration
 from kubernetes_asyncio.config import ConfigException, incluster_config, kube_config
 
-from fairlead_airflow import hooks, stream, watch
+from fairlead_airflow import hooks, programs, stream, watch
 from fairlead_airflow.manifests import Manifest
 
 LONGEST_SECONDS: Final = 8.0
 """After which a cluster is called away; the page promises to say so within 10 s."""
-_RUNS_PROGRAMS: Final = ("exec", "auth-provider")
 
 
 class NoLook(Exception):
@@ -136,14 +135,12 @@ class Connection:
         return not names_another and os.path.isfile(incluster_config.SERVICE_TOKEN_FILENAME)
 
     def _refuse_programs(self, loader: Any) -> None:
-        user = loader._user  # upstream tells it no other way
-        for way in _RUNS_PROGRAMS:
-            if user is not None and way in user:
-                raise NoLook(
-                    f"Connection {self.conn_id} logs in by a program ({way} in its kubeconfig)."
-                    " Tasks may; Airflow's API server does not run it. Name a connection with a"
-                    " token or a certificate that may get and list, for this page."
-                )
+        if way := programs.of(loader._user):  # upstream tells it no other way
+            raise NoLook(
+                f"Connection {self.conn_id} logs in by a program ({way} in its kubeconfig)."
+                " Tasks may; Airflow's API server does not run it. Name a connection with a"
+                " token or a certificate that may get and list, for this page."
+            )
 
 
 def json_or_yaml(content: Any) -> Any:

@@ -4,16 +4,19 @@ Every way to log in is the cncf provider's. Loads the clients of Kubernetes: tak
 ``hooks.FairleadHook``.
 """
 
+import io
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import urllib3
 from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook
-from kubernetes import client, watch  # type: ignore[import-untyped]
+from kubernetes import client, config, watch  # type: ignore[import-untyped]
+from kubernetes.config import kube_config  # type: ignore[import-untyped]
 
 from fairlead_airflow import endpoint as endpoints
+from fairlead_airflow import programs
 from fairlead_airflow.hooks import (
     DEFAULT_CONNECTION,
     MERGE,
@@ -170,15 +173,49 @@ class FairleadHook(KubernetesHook):
             yield pod, answer.data.decode(errors="replace")
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the cluster answers and knows our kinds; for the connection form's button."""
-        of = Target(names.FINETUNEJOB, self.default_namespace(), "is-fairlead-there")
+        """Whether the cluster answers and knows our kinds; for the connection form's button.
+
+        Airflow's API server asks it: it runs no program of a kubeconfig there, and tries once.
+        """
         try:
+            if not programs.may_run() and (way := programs.of(self._user())):
+                return False, (
+                    f"it logs in by a program ({way} in its kubeconfig), which Airflow's API server"
+                    " does not run; a worker does: POST /api/v2/connections/enqueue-test"
+                )
+            of = Target(names.FINETUNEJOB, self.default_namespace(), "is-fairlead-there")
             with _named_failures(of):
-                version = client.VersionApi(self.api_client).get_code().git_version
-            self.read(of)
+                version = client.VersionApi(self.api_client).get_code(
+                    _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
+                )
+            self.read(of, patience_seconds=0)
         except Exception as failure:  # the form shows whatever it is
             return False, str(failure)
-        return True, f"Kubernetes {version} with {names.API_VERSION}; namespace {of.namespace}"
+        return True, (
+            f"Kubernetes {version.git_version} with {names.API_VERSION}; namespace {of.namespace}"
+        )
+
+    def _user(self) -> Mapping[str, Any] | None:
+        """Who its kubeconfig logs in, found as ``get_conn`` does; None in a pod."""
+        if self._setting("in_cluster", self.in_cluster):
+            return None
+        file = self._setting("kube_config_path", self.config_file)
+        given = self._setting("kube_config", self.config_dict)
+        if not file and not given:
+            with suppress(config.ConfigException):
+                config.load_incluster_config(client_configuration=client.Configuration())
+                return None
+            file = kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+        text = io.StringIO(given if isinstance(given, str) else json.dumps(given))
+        merged = kube_config.KubeConfigMerger(file or text).config
+        context = self._setting("cluster_context", self.cluster_context)
+        user: Mapping[str, Any] | None
+        user = kube_config.KubeConfigLoader(merged, active_context=context)._user
+        return user
+
+    def _setting(self, name: str, own: Any) -> Any:
+        stored = self._get_field(name)  # type: ignore[no-untyped-call]
+        return stored if own is None else own
 
     def log_in_anew(self) -> None:
         """Forget the clients and with them the credentials that they hold."""
