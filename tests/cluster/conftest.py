@@ -6,6 +6,7 @@ Real API server, simulated nodes; the operator as a process of this machine.
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import socket
@@ -29,6 +30,11 @@ from fairlead_operator import kube
 PATIENCE_SECONDS = 180  # other work runs on the same cores
 PARENTS = {"finetunejobs", "modelservices"}
 GATEWAY_TIMEOUT = 504
+ASK_SECONDS = 60  # a process that listens is slow at most: one that is down refuses at once
+SENT_NOTHING = ("TLS handshake timeout", "dial tcp")
+"""kubectl's words where the API server, too busy to answer, has not seen the request."""
+PORTS = itertools.count(20_000 + os.getpid() * 97 % 10_000)
+"""Below those that the kernel gives to outgoing connections; each is drawn once."""
 QUIET = {"leases", "tokenreviews", "secrets"}  # not counted: they are nobody's resource
 
 
@@ -75,12 +81,25 @@ def until():
     return _until
 
 
+@pytest.fixture
+def alike():
+    """Waits until two coroutine functions return the same; tells what differs if they never do."""
+
+    async def waited(one, other):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while (left := await one()) != (right := await other()) and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        assert left == right
+
+    return waited
+
+
 class Replica:
     """One process of the operator."""
 
     def __init__(self, name, env, folder):
         self.name = name
-        self.ports = {part: _free_port() for part in ("metrics", "probes", "progress")}
+        self.ports = {part: _new_port() for part in ("metrics", "probes", "progress")}
         env |= {f"FAIRLEAD_{part.upper()}_PORT": str(port) for part, port in self.ports.items()}
         env |= {
             "FAIRLEAD_POD_NAME": name,
@@ -95,7 +114,7 @@ class Replica:
         """The sum of the samples of a metric that carry these labels; None while it is down."""
         try:
             url = f"http://localhost:{self.ports['metrics']}/metrics"
-            with urllib.request.urlopen(url, timeout=10) as answer:
+            with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
                 lines = answer.read().decode().splitlines()
         except OSError:
             return None
@@ -109,7 +128,7 @@ class Replica:
     def writes(self):
         """Writes to resources and their children since the process began."""
         url = f"http://localhost:{self.ports['metrics']}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
             lines = answer.read().decode().splitlines()
         requests = [line for line in lines if line.startswith(f"{metrics.API_REQUESTS}_total{{")]
         changing = ('verb="create"', 'verb="patch"', 'verb="update"', 'verb="delete"')
@@ -142,10 +161,18 @@ class Replica:
         return self.process.wait(120)
 
 
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def _new_port():
+    """A port on which nothing listens, never the same twice."""
+    for port in PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@pytest.fixture(scope="session")
+def new_port():
+    """Draws a port on which nothing listens, never the same twice."""
+    return _new_port
 
 
 @pytest.fixture
@@ -162,9 +189,16 @@ async def api(cluster, monkeypatch):
 
 @pytest.fixture
 def kubectl(cluster):
+    """Runs kubectl; where the API server has not seen the request, it is sent again."""
+
     def run(*arguments, stdin=None):
         command = [str(cluster.kubectl), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+            is_unseen = done.returncode and any(words in done.stderr for words in SENT_NOTHING)
+            if not is_unseen or time.monotonic() > deadline:
+                break
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -177,7 +211,8 @@ def team(kubectl):
     crds = [crd.finetunejob_crd(), crd.modelservice_crd()]
     apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
     kubectl(*apply, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}))
-    kubectl("wait", "--for=condition=Established", "crd", "--all")
+    ours = [body["metadata"]["name"] for body in crds]  # others' come and go
+    kubectl("wait", "--for=condition=Established", "--timeout=180s", "crd", *ours)
     name = f"op-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     claim = {

@@ -4,14 +4,15 @@ import asyncio
 import json
 import signal
 import ssl
-import time
 import urllib.error
 import urllib.request
+from datetime import datetime
 
 import pytest
 
 from fairlead_api import metrics, names
 from fairlead_operator import kube
+from fairlead_operator.leader import LEASE_SECONDS
 from fairlead_operator.store import Key
 
 pytestmark = pytest.mark.cluster
@@ -78,12 +79,17 @@ async def test_the_other_replica_takes_over_from_a_killed_leader(api, team, star
 
     await until(waits, "two is up and waits")
     one.stop(signal.SIGKILL)
-    begin = time.monotonic()
+    last = (await api.get(kube.LEASE, team, "fairlead-operator"))["spec"]
     await two.leading()
-    took = time.monotonic() - begin
+    taken = (await api.get(kube.LEASE, team, "fairlead-operator"))["spec"]
     await api.create(job(team))
     await at_rest()
-    assert took <= 20, f"the takeover took {took:.1f} s"
+    assert (last["holderIdentity"], taken["holderIdentity"]) == ("one", "two")
+    # How soon at the latest, the fast tests say by a clock that no other work slows down.
+    silent = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(
+        last["renewTime"]
+    )
+    assert silent.total_seconds() >= LEASE_SECONDS
 
 
 async def test_a_leader_that_slept_writes_nothing_when_it_wakes(api, team, start, at_rest):
@@ -133,6 +139,8 @@ async def test_a_refused_write_stands_in_the_status_until_it_passes(
     quota = {"hard": {"count/jobs.batch": "0"}}
     body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}}
     kubectl("apply", "-n", team, "-f", "-", stdin=json.dumps(body | {"spec": quota}))
+    is_counted = ("--for=jsonpath={.status.hard}", "--timeout=180s")
+    kubectl("wait", "-n", team, *is_counted, "resourcequota/none")  # before, others are its words
     one = start("one")
     await one.leading()
     await api.create(job(team))
@@ -293,6 +301,11 @@ async def test_gateway_api_may_come_and_go_while_the_operator_runs(
     await api.delete(kube.HTTP_ROUTE, team, "serve", route["metadata"]["uid"])
     await until(routed, "the deletion was noticed by a watch that began late")
     vanish()
-    if one.process.poll() is not None:  # its watch ended with the CRD: a restart is the way out
-        one = start("one", FAIRLEAD_GATEWAY=f"{team}/edge")
-    await until(absent, "the absence is told again")
+    replicas = [one]
+
+    async def absent_again():
+        if replicas[-1].process.poll() is not None:  # its watch ended: a restart is the way out
+            replicas.append(start("one", FAIRLEAD_GATEWAY=f"{team}/edge"))
+        return await absent()
+
+    await until(absent_again, "the absence is told again")
