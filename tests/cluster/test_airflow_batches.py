@@ -116,16 +116,19 @@ def test_task_that_is_run_again_asks_nothing_again_unless_the_model_changed(
     tell(model={"uri": "pvc://work/better"})
     found = task("one", "two").execute({})
     assert (found["model"], found["num_resumed"]) == ("pvc://work/better", 0)
-    assert httpx.get(f"{url}/counts").json()["answered"] == {"one": 2, "two": 2}
+    counts = httpx.get(f"{url}/counts", timeout=PATIENCE_SECONDS).json()
+    assert counts["answered"] == {"one": 2, "two": 2}
 
 
 def test_model_that_changes_while_it_is_asked_fails_the_task(service, task, tell, url, tmp_path):
-    httpx.post(f"{url}/control", json={"delay_seconds": 1})
+    httpx.post(f"{url}/control", json={"delay_seconds": 1}, timeout=PATIENCE_SECONDS)
+    prompts = (f"prompt {n}" for n in range(400))  # 100 s, of which it needs few
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(task(*(f"prompt {n}" for n in range(40)), concurrency=4).execute, {})
-        while not httpx.get(f"{url}/counts").json()["answered"]:
+        running = pool.submit(task(*prompts, concurrency=4).execute, {})
+        while not httpx.get(f"{url}/counts", timeout=PATIENCE_SECONDS).json()["answered"]:
             assert not running.done()
         tell(model={"uri": "pvc://work/better"})
+        httpx.post(f"{url}/control", json={"delay_seconds": 0}, timeout=PATIENCE_SECONDS)
         with pytest.raises(generation.ModelChanged, match=r"pvc://work/base .*pvc://work/better"):
             running.result(PATIENCE_SECONDS)
     assert not list(tmp_path.rglob("answers.jsonl"))

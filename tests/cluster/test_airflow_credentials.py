@@ -44,6 +44,16 @@ def account(kubectl, team):
 
     binding = ("create", "rolebinding", "airflow", "--clusterrole=cluster-admin")
     kubectl("-n", team, *binding, f"--serviceaccount={team}:airflow")
+    asked = {"namespace": team, "group": names.GROUP, "resource": "finetunejobs", "verb": "watch"}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": f"system:serviceaccount:{team}:airflow", "resourceAttributes": asked},
+    }
+    answer = ("create", "-f", "-", "-o", "jsonpath={.status.allowed}")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while kubectl(*answer, stdin=json.dumps(review)) != "true":  # a binding counts after a moment
+        assert time.monotonic() < deadline
     return made
 
 

@@ -50,7 +50,7 @@ def url():
     )
     with started:
         there = f"http://127.0.0.1:{int(started.stdout.readline())}"
-        httpx.post(f"{there}/control", json={"answers": ANSWERS})
+        httpx.post(f"{there}/control", json={"answers": ANSWERS}, timeout=PATIENCE_SECONDS)
         yield there
         started.stdin.close()
         started.wait(PATIENCE_SECONDS)
@@ -123,19 +123,19 @@ def test_questions_come_from_a_file_beside_the_dag_as_many_as_wanted(service, tm
 def test_service_grades_the_answers_of_another(service, url):
     grades = {'"answer": "7 l"': "1", '"answer": "30 kg"': "0.25"}
     state = {"answers": grades | ANSWERS, "max_model_len": 4096}
-    httpx.post(f"{url}/control", json=state)
+    httpx.post(f"{url}/control", json=state, timeout=PATIENCE_SECONDS)
     assert task(judge="units", metrics=[]).execute(CONTEXT)["scores"] == {"judge": 0.625}
 
 
 def test_judge_behind_a_connection_is_asked_with_its_key(service, url, monkeypatch, caplog):
     described = {"conn_type": "openai", "host": f"{url}/v1", "password": "open-sesame"}
     monkeypatch.setenv("AIRFLOW_CONN_GRADER", json.dumps(described))
-    httpx.post(f"{url}/control", json={"key": "open-sesame"})
+    httpx.post(f"{url}/control", json={"key": "open-sesame"}, timeout=PATIENCE_SECONDS)
     judge = {"connection": "grader", "model": "units", "max_unreadable": 1}
     with pytest.raises(examining.ServiceRefuses, match="no key"):  # the service knows no key
         task(judge=judge, metrics=[]).execute(CONTEXT)
     state = {"answers": {'"answer"': "Good!"} | ANSWERS, "max_model_len": 4096}
-    httpx.post(f"{url}/control", json=state)
+    httpx.post(f"{url}/control", json=state, timeout=PATIENCE_SECONDS)
     with pytest.raises(AirflowFailException, match="judge: nothing to make it of in 2 questions"):
         task(judge=judge, metrics=[]).execute(CONTEXT)
     assert "open-sesame" not in caplog.text
@@ -165,7 +165,7 @@ def test_what_can_not_be_meant_fails_for_good_before_anything_is_asked(
 ):
     with pytest.raises(AirflowFailException, match=words):
         task(**changes).execute(CONTEXT)
-    assert httpx.get(f"{url}/seen").json() == []
+    assert httpx.get(f"{url}/seen", timeout=PATIENCE_SECONDS).json() == []
 
 
 def test_too_many_refused_questions_fail_for_good_and_the_report_says_which(service, tmp_path):
@@ -184,7 +184,9 @@ def test_too_many_refused_questions_fail_for_good_and_the_report_says_which(serv
 
 
 def test_server_without_likelihoods_fails_for_good_where_perplexity_is_wanted(service, url):
-    httpx.post(f"{url}/control", json={"answers": ANSWERS, "tells": False})
+    httpx.post(
+        f"{url}/control", json={"answers": ANSWERS, "tells": False}, timeout=PATIENCE_SECONDS
+    )
     with pytest.raises(AirflowFailException, match="perplexity needs vLLM"):
         task().execute(CONTEXT)
     found = task(metrics=["exact_match", "bleu"]).execute(CONTEXT)

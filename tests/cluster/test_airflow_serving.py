@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -85,9 +86,10 @@ async def test_service_that_stays_ready_is_handed_on(service, tell):
     trigger = gracetrigger.GraceTrigger(**arguments)
     firing = asyncio.create_task(fire(trigger))
     await asyncio.to_thread(tell, service, True)
-    while trigger.longest_look() > 2:
-        assert not firing.done()
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while trigger.longest_look() > 2:
+            assert not firing.done()
+            await asyncio.sleep(0.05)
     event = await asyncio.wait_for(firing, PATIENCE_SECONDS)
     result = serve(timedelta(seconds=2)).execute_complete(CONTEXT, event, **deferral.kwargs)
     assert result["url"] == "http://units.team.fairlead.local"
@@ -97,8 +99,9 @@ async def test_service_that_is_lost_in_its_grace_period_fails_the_task(service, 
     deferral = deferred(serve(ENDLESS))
     firing = asyncio.create_task(fire(deferral.trigger))
     await asyncio.to_thread(tell, service, True)
-    while deferral.trigger._grace.left() > ENDLESS.total_seconds():
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while deferral.trigger._grace.left() > ENDLESS.total_seconds():
+            await asyncio.sleep(0.05)
     await asyncio.to_thread(tell, service, False)
     event = await asyncio.wait_for(firing, PATIENCE_SECONDS)
     with pytest.raises(AirflowException, match=r"UnreadyInGracePeriod: it was ready for \d+ s of"):
@@ -110,7 +113,9 @@ def test_grace_period_holds_in_the_worker_too(service, tell, there):
     operator = serve(timedelta(milliseconds=100), deferrable=False)
     waiting = threading.Thread(target=lambda: results.append(operator.execute(CONTEXT)))
     waiting.start()
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while there.read(service) is None:
+        assert time.monotonic() < deadline
         threading.Event().wait(0.1)
     tell(service, True)
     waiting.join(PATIENCE_SECONDS)
