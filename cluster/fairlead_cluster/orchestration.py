@@ -128,7 +128,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 env={
                     **os.environ,
-                    **self.environment((_free_port(), _free_port())),
+                    **self.environment(_free_ports()),
                     **_connections_of_the_user(),
                 },
                 cwd=self.home,
@@ -247,11 +247,12 @@ def _signal(pid: int, sign: signal.Signals) -> None:
         return
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports() -> tuple[int, int]:
+    """Two ports; both are held until both are drawn: one that is let go may be drawn again."""
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def write_private(file: Path, text: str) -> None:
