@@ -4,7 +4,7 @@
 #   charts/airflow/secrets.sh [kubectl's flags]
 #
 # Connections come from the environment: each variable AIRFLOW_CONN_… goes into the Secret
-# airflow-connections as it stands (this one is written anew each time). Without an
+# airflow-connections as it stands, in one line (this one is written anew each time). Without an
 # AIRFLOW_CONN_FAIRLEAD_DEFAULT tasks use their pod's own account, in namespace $TEAM (units).
 set -eu
 namespace="${NAMESPACE:-airflow}"
@@ -53,6 +53,17 @@ if [ -z "${AIRFLOW_CONN_FAIRLEAD_DEFAULT:-}" ]; then
         "${TEAM:-units}")
 fi
 export AIRFLOW_CONN_FAIRLEAD_DEFAULT
-env | grep '^AIRFLOW_CONN_' >"$scratch/$name"
+newline='
+'
+for variable in $(env | sed -n 's/^\(AIRFLOW_CONN_[A-Za-z0-9_]*\)=.*/\1/p'); do
+    eval "value=\${$variable-}"
+    case "$value" in
+    *"$newline"*)
+        echo "$variable: has several lines, which kubectl can't take: write it in one" >&2
+        exit 1
+        ;;
+    esac
+    printf '%s=%s\n' "$variable" "$value"
+done >"$scratch/$name"
 kubectl "$@" -n "$namespace" create secret generic "$name" --from-env-file="$scratch/$name" \
     --dry-run=client -o yaml | kubectl "$@" -n "$namespace" apply -f -

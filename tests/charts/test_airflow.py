@@ -98,7 +98,7 @@ def test_every_container_asks_for_what_it_needs_and_may_write_to_tmp(pod):
         ("postgres", {"airflow-postgres"}),
         ("api-server", {"airflow-core", "airflow-connections", "airflow-login"}),
         ("scheduler", {"airflow-core"}),
-        ("dag-processor", {"airflow-core"}),
+        ("dag-processor", {"airflow-core", "airflow-connections"}),  # callbacks: who tells
         ("triggerer", {"airflow-core", "airflow-connections"}),
     ],
 )
@@ -270,6 +270,17 @@ def test_script_takes_a_connection_of_ones_own(kubectl):
     given = '{"conn_type": "fairlead", "extra": {"kube_config_path": "/a"}}'
     made = make_secrets(kubectl, AIRFLOW_CONN_FAIRLEAD_DEFAULT=given)
     assert made["airflow-connections"] == f"AIRFLOW_CONN_FAIRLEAD_DEFAULT={given}\n"
+
+
+def test_script_refuses_a_connection_of_several_lines(kubectl):
+    environment, store = kubectl
+    environment |= {"AIRFLOW_CONN_WAREHOUSE": '{\n"conn_type": "sqlite"}'}
+    done = subprocess.run(
+        [FOLDER / "secrets.sh"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "AIRFLOW_CONN_WAREHOUSE: has several lines" in done.stderr
+    assert not (store / "airflow-connections").exists()
 
 
 def test_keys_are_fit_for_what_they_are(kubectl):
