@@ -27,6 +27,8 @@ _PATIENCE_SECONDS: Final = 600.0
 _GRACE_SECONDS: Final = 20.0
 _KILL_SECONDS: Final = 5.0
 _ASK_SECONDS: Final = 20.0
+_LOCK_WAIT: Final = "timeout=60"
+"""Seconds that a writer waits for another; at SQLite's usual 5 a busy machine's API answers 500."""
 _RECORD: Final = "session.json"
 _COMPONENTS: Final = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 _HTTP: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -84,11 +86,12 @@ class Server:
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__EXECUTOR": "LocalExecutor",
             "CORE__PARALLELISM": "8",  # processes of one machine
+            "CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # on a busy machine; too late is a broken file
             "CORE__TEST_CONNECTION": "Enabled",  # the button of the connection form
             "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?{_LOCK_WAIT}",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
             "API__BASE_URL": self.url,
@@ -96,6 +99,7 @@ class Server:
             "LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),
             "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",  # the import, and its end
             "DAG_PROCESSOR__REFRESH_INTERVAL": "30",  # a file that is new is seen soon
         }
         return {

@@ -33,7 +33,8 @@ def server(tmp_path, dags):
 def test_environment_keeps_two_airflows_of_one_machine_apart(server, dags):
     told = server.environment((8801, 8802))
     assert told["AIRFLOW_HOME"] == str(server.home)
-    assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == f"sqlite:///{server.home}/airflow.db"
+    database = told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert database.partition("?")[0] == f"sqlite:///{server.home}/airflow.db"
     assert told["AIRFLOW__API__PORT"] == str(server.port)
     assert told["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"].split("/")[2].endswith(str(server.port))
     assert told["AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT"] == "8801"
@@ -48,6 +49,13 @@ def test_environment_has_no_example_dags_a_login_and_this_machine_only(server):
     assert told["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"] == "admin:admin"
     assert told["AIRFLOW__API__HOST"] == "127.0.0.1"
     assert told["PATH"].startswith(os.path.dirname(sys.executable))
+
+
+def test_environment_leaves_a_busy_machine_its_time(server):
+    told = server.environment((1, 2))
+    assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].endswith("?timeout=60")
+    assert told["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"] == "120"
+    assert told["AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"] == "180"
 
 
 def test_connections_are_told_by_the_environment_and_shown_nowhere(server):
