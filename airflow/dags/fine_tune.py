@@ -10,8 +10,8 @@
     - those of staging pass: it serves as **`NAME-staging`**;
     - none pass: it is trained **once more with twice the steps**, and assessed again;
     - still none: **notify** says which gate failed by how much, and fails the run.
-4. **clean_up**, whatever came before: deletes the candidate and a job that nobody waits for any
-   more, and only what this run has made.
+4. **clean_up**, whatever came before: deletes the candidate, be it one that an earlier run left,
+   and a job of this run that nobody waits for any more.
 
 Marking a run or a task as failed ends the training and frees its compute.
 """

@@ -25,6 +25,12 @@ class TaskKey:
         parts = [self.dag_id, self.run_id, self.task_id]
         return "/".join(parts + ([str(self.map_index)] if self.map_index >= 0 else []))
 
+    def is_in_any_run(self, written: str) -> bool:
+        """Whether a key, as its text, is this task's in whichever run."""
+        dag_id, _, rest = written.partition("/")
+        run_id, _, task_id = rest.rpartition("/")  # a run's id may hold slashes, a task's none
+        return bool(run_id) and (dag_id, task_id) == (self.dag_id, self.task_id)
+
 
 def resource_name(key: TaskKey) -> str:
     """A name of at most 40 characters: what it is for, then what tells it from all others."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from fairlead_airflow import naming
 from fairlead_airflow.manifests import Manifest
 from fairlead_api import names, outcome
 
@@ -65,6 +66,12 @@ def with_maker(wanted: Manifest, found: Mapping[str, Any] | None) -> Manifest:
     if maker is None:
         del annotations[names.ANNOTATION_TASK]
     return {**wanted, "metadata": {**wanted["metadata"], "annotations": annotations}}
+
+
+def made_in_any_run(found: Mapping[str, Any], task: naming.TaskKey) -> bool:
+    """Whether a resource was made by this task, be it in an earlier run."""
+    annotations = found["metadata"].get("annotations") or {}
+    return task.is_in_any_run(annotations.get(names.ANNOTATION_TASK) or "")
 
 
 def made(found: Mapping[str, Any], task: object) -> bool:

@@ -36,6 +36,23 @@ def test_another_task_or_run_has_another_name(other):
     assert naming.resource_name(other) != naming.resource_name(KEY)
 
 
+@pytest.mark.parametrize(
+    ("written", "is_same"),
+    [
+        (str(KEY), True),
+        ("weekly/manual__1/2/train.model", True),
+        ("daily/run/train.model", False),
+        ("weekly/run/retrain.model", False),
+        ("weekly/run/train.model/0", False),
+        ("weekly/train.model", False),
+        ("", False),
+    ],
+    ids=["same run", "another run", "dag", "task", "mapped", "no run", "nothing"],
+)
+def test_task_is_told_from_others_whatever_the_run(written, is_same):
+    assert KEY.is_in_any_run(written) == is_same
+
+
 @given(st.builds(naming.TaskKey, st.text(), st.text(), st.text(), st.integers(-1, 5)))
 def test_any_name_is_one_that_the_api_server_takes(key):
     name = naming.resource_name(key)

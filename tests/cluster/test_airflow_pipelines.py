@@ -109,13 +109,19 @@ def test_clean_up_ends_what_its_run_made_and_nothing_else(there, team, train, se
 
 @pytest.mark.parametrize(
     ("task_id", "run_id"),
-    [("assess.serve", "run-2"), ("somebody", "run-1")],
-    ids=["another run", "another task"],
+    [("somebody", "run-1"), ("production", "run-0")],
+    ids=["another task", "another task of another run"],
 )
 def test_clean_up_spares_a_candidate_that_others_made(there, team, serve, task_id, run_id):
     serve("units-candidate", "pvc://work/a", task_id, run_id)
     serve("units-candidate", "pvc://work/b")  # changed by this run, not made
     assert clean() == {"deleted": [], "kept": ["modelservice/units-candidate"]}
+
+
+def test_clean_up_ends_the_candidate_that_an_earlier_run_left(there, team, serve):
+    serve("units-candidate", "pvc://work/a", run_id="manual__2026-01-01T00:00:00/1")
+    serve("units-candidate", "pvc://work/b", "assess_again.serve", "run-2")
+    assert clean("run-2")["deleted"] == ["modelservice/units-candidate"]
 
 
 @pytest.mark.parametrize(

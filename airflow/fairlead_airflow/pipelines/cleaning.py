@@ -21,10 +21,14 @@ WATCHER: Final = "watcher"
 
 
 class CleanUpOperator(BaseOperator):
-    """Deletes what tasks of this very run have made, and nothing else.
+    """Deletes the FineTuneJobs of this very run, and the services that its DAG makes for a while.
+
+    A service has the same name in every run, and its maker is who made it first: one that an
+    earlier run could not delete would stay for good if only this run's counted. The DAG must have
+    one run at a time (``max_active_runs=1``).
 
     :param services: ModelServices, each as ``{"name": …, "made_by": [ids of tasks]}``; templated,
-        where Airflow leaves the keys of mappings as they are. Deleted.
+        where Airflow leaves the keys of mappings as they are. Deleted, whichever run made them.
     :param jobs: Ids of tasks that made FineTuneJobs, named by their run. A job that is not over
         is deleted: nobody waits for it any more.
     :param keep_jobs: Whether those that are over stay; ``True`` or ``False`` (templated).
@@ -86,9 +90,11 @@ class CleanUpOperator(BaseOperator):
             yield hooks.Target(names.FINETUNEJOB, namespace, name), [maker]
 
     def _why_kept(self, found: Mapping[str, Any], makers: Sequence[naming.TaskKey]) -> str:
-        if not any(submission.made(found, maker) for maker in makers):
-            return "this run did not make it"
-        if found["kind"] != names.FINETUNEJOB or self.keep_jobs != "True":
+        is_job = found["kind"] == names.FINETUNEJOB
+        is_made_by = submission.made if is_job else submission.made_in_any_run
+        if not any(is_made_by(found, maker) for maker in makers):
+            return "this DAG's tasks did not make it"
+        if not is_job or self.keep_jobs != "True":
             return ""
         is_over = not isinstance(outcome.of_body(found), outcome.Waiting)
         return "it is over, and keep_job is set" if is_over else ""
