@@ -73,15 +73,6 @@ class Server:
         Args:
             log_ports: Where workers and triggerer hand out logs of tasks that still run.
         """
-        bundle = "airflow.dag_processing.bundles.local.LocalDagBundle"
-        bundles = [
-            {
-                "name": "-".join(folder.parts[-2:]),
-                "classpath": bundle,
-                "kwargs": {"path": str(folder)},
-            }
-            for folder in self.dags
-        ]
         options = {
             "CORE__LOAD_EXAMPLES": "False",
             "CORE__EXECUTOR": "LocalExecutor",
@@ -98,7 +89,7 @@ class Server:
             "API__WORKERS": "1",
             "LOGGING__WORKER_LOG_SERVER_PORT": str(log_ports[0]),
             "LOGGING__TRIGGER_LOG_SERVER_PORT": str(log_ports[1]),
-            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),
+            "DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(self._bundles),
             "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "180",  # the import, and its end
             "DAG_PROCESSOR__REFRESH_INTERVAL": "30",  # a file that is new is seen soon
         }
@@ -192,6 +183,18 @@ class Server:
                     f"port {self.port} can't be used ({taken.strerror})",
                     f"give another: make airflow PORT={self.port + 1}",
                 ) from taken
+
+    @property
+    def _bundles(self) -> list[dict[str, object]]:
+        """The folders of DAG files, as Airflow is told of them."""
+        return [
+            {
+                "name": "-".join(folder.parts[-2:]),
+                "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+                "kwargs": {"path": str(folder)},
+            }
+            for folder in self.dags
+        ]
 
     @property
     def _api(self) -> str:
