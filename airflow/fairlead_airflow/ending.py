@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from fairlead_airflow import stream
 
 KILL_SECONDS: Final = 60.0
-"""Longest that the API server is asked to end the work."""
+"""Longest that the API server is asked to end the work; the supervisor of a killed worker gives
+it five seconds in all."""
 
 
 class Log(Protocol):
@@ -138,6 +139,8 @@ def in_worker(there: hooks.FairleadHook, task: TaskKey, work: Work | None, log: 
     """End the work, None before it is made, if the task is over; whether it is."""
     if work is not None and work.on_kill is OnKill.KEEP:
         return False
+    if work is not None:
+        _tell_asking(work, log)
     try:
         state = taskstate.in_worker(task)
     except taskstate.Unknown as unknown:
@@ -164,6 +167,15 @@ def now(there: hooks.FairleadHook, work: Work, why: str, log: Log) -> None:
             there.suspend(work.of, work.uid, patience_seconds=KILL_SECONDS)
     except (hooks.Refused, hooks.Unreachable) as failure:
         _tell_failed(work, failure, log)
+
+
+def _tell_asking(work: Work, log: Log) -> None:
+    """The last words of a process whose supervisor gives it five seconds, as after a kill."""
+    log.info(
+        "told to stop: asking Airflow whether the task is over; if no line follows and nobody waits"
+        " for %s any more, end it: %s",
+        work.of, work.by_hand,
+    )  # fmt: skip
 
 
 def _tell_spared(work: Work, state: str, log: Log) -> None:

@@ -15,7 +15,7 @@ from airflow.sdk.execution_time import task_runner
 from fairlead_airflow.naming import TaskKey
 
 ASK_SECONDS: Final = 45.0
-"""Longest that an answer is waited for."""
+"""Longest that an answer is waited for; a killed worker lives five seconds."""
 REMOVED: Final = "removed"
 OVER: Final = frozenset({"success", "failed", "skipped", "upstream_failed", REMOVED})
 """States in which nobody waits for the work any more: no try follows unless somebody clears it."""
