@@ -70,8 +70,8 @@ def start_up() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 
 @pytest.fixture(scope="session")
-def machine() -> Callable[[], dict[str, object]]:
-    """What a cluster could leave on the machine; other clusters may come and go meanwhile."""
+def machine() -> Callable[[str], dict[str, object]]:
+    """What a cluster could leave on the machine; others may come and go meanwhile."""
     return on_the_machine
 
 
@@ -81,23 +81,32 @@ def traces() -> Callable[[str], list[str]]:
     return traces_of
 
 
-def on_the_machine() -> dict[str, object]:
+def on_the_machine(name: str) -> dict[str, object]:
     links = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True)
     names = {link["ifname"] for link in json.loads(links.stdout)}
-    logs = Path("/var/log/containers").glob("*")
     rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
     return {
-        "links": {name for name in names if not re.fullmatch(r"fl[0-9a-f]{8}", name)},
-        "cni": {path.name for path in Path("/var/lib/cni").rglob("*") if is_foreign(path.name)},
-        "logs": {path.name for path in logs if is_foreign(str(path.readlink()))},
+        "links": {link for link in names if not re.fullmatch(r"fl[0-9a-f]{8}", link)},
+        "cni": {path.name for path in Path("/var/lib/cni").rglob("*") if may_be(name, path.name)},
+        "logs": logs_of(name),
         "shims": {path.name for path in Path("/run/containerd").rglob("*")},
         "firewall": rules.count("\n-A "),
     }
 
 
-def is_foreign(text: str) -> bool:
-    """Tell whether a name is that of no cluster, or of one of these tests."""
-    return "fl-test-" in text or "fairlead" not in text
+def logs_of(name: str) -> set[str]:
+    """Containers' logs that may be of the cluster; another's kubelet may remove one meanwhile."""
+    found = set()
+    for link in Path("/var/log/containers").glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if may_be(name, str(link.readlink())):
+                found.add(link.name)
+    return found
+
+
+def may_be(name: str, text: str) -> bool:
+    """Tell whether a path holds the cluster's name, or no cluster's at all."""
+    return name in text or "fairlead" not in text
 
 
 def traces_of(name: str) -> list[str]:
