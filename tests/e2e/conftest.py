@@ -23,6 +23,10 @@ from fairlead_cluster import cluster as clusters
 Manifest = dict[str, Any]
 POLL_SECONDS = 0.5
 READ_SECONDS = 60
+BUSY_SECONDS = 180
+"""How long a server of a busy machine is asked again."""
+NOT_SENT = ("TLS handshake timeout", "dial tcp")
+"""What kubectl says where the server has not got the request, so that a write may be sent again."""
 MAKE_BASE = """
 import json, pathlib, sys
 import pyarrow, pyarrow.parquet
@@ -62,11 +66,19 @@ class Kube:
         self.command = [str(kubectl), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
         self.namespace = namespace
 
-    def run(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    def run(
+        self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 120
+    ) -> str:
         """Run kubectl and return what it prints; what it complains of is in the error."""
-        done = subprocess.run(
-            [*self.command, *arguments], input=stdin, capture_output=True, text=True, timeout=120
-        )
+        deadline = time.monotonic() + READ_SECONDS
+        command = [*self.command, *arguments]
+        while True:
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, text=True, timeout=timeout
+            )
+            if not _is_not_sent(done) or time.monotonic() > deadline:
+                break
+            time.sleep(POLL_SECONDS)
         if check and done.returncode:
             is_cut_off = "Unable to connect to the server" in done.stderr
             kind = Unreachable if is_cut_off else AssertionError
@@ -75,11 +87,11 @@ class Kube:
 
     def read(self, *arguments: str) -> str:
         """As run, for what changes nothing: an API server too busy to answer is asked again."""
-        deadline = time.monotonic() + READ_SECONDS
+        deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
-                return self.run(*arguments)
-            except Unreachable:
+                return self.run(*arguments, timeout=READ_SECONDS)
+            except (Unreachable, subprocess.TimeoutExpired):
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(POLL_SECONDS)
@@ -111,7 +123,7 @@ class Kube:
         kind: str,
         name: str,
         until: Callable[[Manifest], object],
-        timeout: float = 300,
+        timeout: float = 600,
         what: str = "condition",
     ) -> Manifest:
         """Wait until the object satisfies ``until``; a timeout shows the object as it stands."""
@@ -130,7 +142,7 @@ class Kube:
         )
 
     def wait_for(
-        self, kind: str, name: str, type_: str, timeout: float = 300, status: str = "True"
+        self, kind: str, name: str, type_: str, timeout: float = 600, status: str = "True"
     ) -> Condition:
         """Wait for a condition of ours, and return it; fails at once when the resource Failed."""
 
@@ -156,6 +168,11 @@ class Kube:
         """A condition of a custom resource's status."""
         listed = manifest.get("status", {}).get("conditions", [])
         return conditions.find([Condition.model_validate(one) for one in listed], type_)
+
+
+def _is_not_sent(done: subprocess.CompletedProcess[str]) -> bool:
+    cut_off = "Unable to connect to the server" in done.stderr
+    return done.returncode != 0 and cut_off and any(words in done.stderr for words in NOT_SENT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,9 +322,36 @@ class Airflow:
 
     def ask(self, path: str, method: str = "GET", **more: Any) -> Any:
         """The answer to a request below /api/v2; a refusal is shown with its words."""
-        answer = self.api.request(method, f"/api/v2/{path}", **more)
+        answer = self._answer(path, method, **more)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
+
+    def _answer(self, path: str, method: str, **more: Any) -> httpx.Response:
+        """What is only read is asked again, where a busy Airflow fails at it or is late."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            is_last = method != "GET" or time.monotonic() > deadline
+            try:
+                answer = self.api.request(method, f"/api/v2/{path}", **more)
+                if is_last or not answer.is_server_error:
+                    return answer
+            except httpx.TransportError:
+                if is_last:
+                    raise
+            time.sleep(POLL_SECONDS)
+
+    def health(self, timeout: float = 300) -> dict[str, str]:
+        """Each process and how it is, when all are well; or at last, when one never was.
+
+        One whose heartbeat is late by half a minute counts as ill, and is well at the next.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            parts = self.ask("monitor/health")
+            found = {name: part["status"] for name, part in parts.items()}
+            if set(found.values()) == {"healthy"} or time.monotonic() > deadline:
+                return found
+            time.sleep(POLL_SECONDS)
 
     def connect(self, connection_id: str, **fields: Any) -> None:
         """Have a connection with these fields; a mapping as ``extra`` is written as JSON."""
@@ -321,8 +365,8 @@ class Airflow:
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a run and return its id; waits until the DAG's file has been read."""
-        deadline = time.monotonic() + 120
-        while self.api.get(f"/api/v2/dags/{dag_id}").status_code == httpx.codes.NOT_FOUND:
+        deadline = time.monotonic() + 300
+        while self._answer(f"dags/{dag_id}", "GET").status_code == httpx.codes.NOT_FOUND:
             broken = self.ask("importErrors")["import_errors"]
             assert time.monotonic() < deadline and not broken, f"no DAG {dag_id}: {broken}"
             time.sleep(POLL_SECONDS)

@@ -9,17 +9,25 @@ import yaml
 from airflow.sdk.exceptions import AirflowFailException
 
 from fairlead_airflow import operators
+from fairlead_cluster import processes
 
 pytestmark = pytest.mark.e2e
+
+PATIENCE_SECONDS = 120
 
 
 @pytest.fixture
 def connection(installed, shared_kube, monkeypatch):
     """The default connection, of a service account that may edit its namespace."""
     namespace = shared_kube.namespace
+    user = f"system:serviceaccount:{namespace}:airflow"
     shared_kube.run("create", "serviceaccount", "airflow")
     account = f"--serviceaccount={namespace}:airflow"
     shared_kube.run("create", "rolebinding", "airflow", "--clusterrole=edit", account)
+    may = ("auth", "can-i", "create", "finetunejobs.fairlead.dev", f"--as={user}")
+    assert processes.wait(  # rights count a moment after they are bound
+        lambda: shared_kube.run(*may, check=False).strip().endswith("yes"), PATIENCE_SECONDS
+    )
     kubeconfig = yaml.safe_load(installed.cluster.where.kubeconfig.read_text())
     token = shared_kube.run("create", "token", "airflow").strip()
     for user in kubeconfig["users"]:

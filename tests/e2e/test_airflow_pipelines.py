@@ -109,7 +109,7 @@ def test_killed_run_frees_its_compute(airflow_server, form, shared_kube):
     assert (states["train.train"], states["clean_up"]) == ("failed", "success")
     assert airflow_server.ask(f"dags/fine_tune/dagRuns/{run}")["state"] == "failed"
     assert shared_kube.find("finetunejob", job) is None
-    shared_kube.run("wait", "pods", "-l", pods, "--for=delete", "--timeout=120s")
+    shared_kube.run("wait", "pods", "-l", pods, "--for=delete", "--timeout=300s", timeout=360)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,8 @@ def test_deployment_that_is_not_good_goes_back_to_the_model_before(
     assert states["roll_back"] == "success"
     assert "FAILED  exact_match >= 1" in airflow_server.log("deploy_model", run, "validate")
     assert "back to the model before" in airflow_server.log("deploy_model", run, "roll_back")
-    service = shared_kube.get("modelservice", "deployed")
-    assert service["spec"]["model"] == {"uri": base}
-    assert shared_kube.condition(service, "Ready").status == "True"
+    assert shared_kube.get("modelservice", "deployed")["spec"]["model"] == {"uri": base}
+    shared_kube.wait_for("modelservice", "deployed", "Ready")
 
 
 def test_deployment_of_nothing_ends_before_the_service_changes(

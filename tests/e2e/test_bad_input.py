@@ -42,7 +42,7 @@ def test_dataset_error_names_the_dataset_and_the_line(shared_kube, base, rows, w
     name = "data-" + request.node.callspec.id.replace(" ", "-")
     datasets = [{"name": "rows", "inline": rows}]
     shared_kube.apply(job(name, model={"uri": base}, datasets=datasets))
-    failed = shared_kube.wait_for("finetunejob", name, "Failed", 180)
+    failed = shared_kube.wait_for("finetunejob", name, "Failed")
     assert failed.reason == "DatasetError"
     assert [word for word in words if word not in failed.message] == []
     events = shared_kube.get("finetunejob", name)["status"]
@@ -51,7 +51,7 @@ def test_dataset_error_names_the_dataset_and_the_line(shared_kube, base, rows, w
 
 def test_missing_model_path_is_named_before_workers_are_asked_for(shared_kube):
     shared_kube.apply(job("no-model"))
-    failed = shared_kube.wait_for("finetunejob", "no-model", "Failed", 300)
+    failed = shared_kube.wait_for("finetunejob", "no-model", "Failed")
     assert failed.reason == "ModelError"
     assert "pvc://storage/nowhere/base" in failed.message
     assert shared_kube.find("job", "no-model-train-a1") is None
@@ -59,7 +59,7 @@ def test_missing_model_path_is_named_before_workers_are_asked_for(shared_kube):
 
 def test_job_waits_for_a_claim_that_does_not_exist_and_goes_on_when_it_does(kube):
     kube.apply(job("no-claim", storage={"claimName": "absent"}))
-    refused = kube.wait_for("finetunejob", "no-claim", "Admitted", 60, status="False")
+    refused = kube.wait_for("finetunejob", "no-claim", "Admitted", status="False")
     assert refused.reason == "ClaimNotFound"
     assert "absent" in refused.message
     claim = kube.get("pvc", "storage")
@@ -71,13 +71,13 @@ def test_job_waits_for_a_claim_that_does_not_exist_and_goes_on_when_it_does(kube
             "spec": {key: claim["spec"][key] for key in ("accessModes", "resources")},
         }
     )
-    kube.wait_for("finetunejob", "no-claim", "Admitted", 120)
+    kube.wait_for("finetunejob", "no-claim", "Admitted")
 
 
 def test_out_of_memory_is_named(shared_kube, base):
     little = {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}
     shared_kube.apply(job("little-memory", model={"uri": base}, resourcesPerNode=little))
-    failed = shared_kube.wait_for("finetunejob", "little-memory", "Failed", 300)
+    failed = shared_kube.wait_for("finetunejob", "little-memory", "Failed")
     assert failed.reason == "OutOfMemory"
 
 

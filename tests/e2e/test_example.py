@@ -32,9 +32,9 @@ def kube(installed):
     """kubectl in the demo's namespace; of what the demo made only the base stays, as for users."""
     demo = installed.kube(example.NAMESPACE)
     # Somebody may have tried `make airflow` on this cluster by hand.
-    demo.run("delete", "modelservice,finetunejob", "--all")
+    demo.run("delete", "modelservice,finetunejob", "--all", timeout=600)
     yield demo
-    demo.run("delete", "modelservice,finetunejob", "--all")
+    demo.run("delete", "modelservice,finetunejob", "--all", timeout=600)
     shutil.rmtree(demo.volume(example.CLAIM) / "finetunejobs")
 
 
@@ -213,10 +213,10 @@ def test_models_outlive_the_chart_and_its_minimal_profile_serves_them_without_a_
         "NoGateway",
     )
     assert kube.find("httproute", name) is None
-    assert kube.condition(kube.get("modelservice", name), "Ready").status == "True"
+    kube.wait_for("modelservice", name, "Ready")
     assert ask_the_service(kube, name) == answer
     reinstalled.install(installed.images)
-    kube.wait_for("modelservice", name, "RouteReady", 120)
+    kube.wait_for("modelservice", name, "RouteReady")
     examinee = exam.Examinee(name, story.url_of(where, name), story.gateway_of(where))
     exam.wait_until_answering(examinee, QUESTION)
     assert pods_of(kube, name) == pods, "a pod was replaced on the way"
