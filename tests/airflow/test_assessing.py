@@ -167,6 +167,14 @@ def test_validation_fails_for_good(examined):
         deployment.validate(examined, {"gates": HALF})
 
 
+@pytest.mark.parametrize("metric", ["judge", "human"])
+def test_gate_on_a_score_that_nobody_measures_is_refused_before_the_cluster_is_asked(metric):
+    gate = {"metric": metric, "operator": ">=", "threshold": 0.5}
+    form = {"gates": [HALF[0], gate], "namespace": "team"}
+    with pytest.raises(AirflowFailException, match=rf"gates\[1\]\.metric: {metric} will not be"):
+        deployment.provision(form, None, {})
+
+
 @pytest.mark.parametrize(
     ("changes", "prompts"),
     [

@@ -11,7 +11,7 @@ from typing import Any, Final
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow import exam, gates, hooks
+from fairlead_airflow import exam, gates, hooks, scores
 from fairlead_airflow.operators.evaluating import EvaluateOperator
 from fairlead_airflow.operators.scaling import ScaleOperator
 from fairlead_airflow.operators.serving import ServeOperator
@@ -75,7 +75,7 @@ def provision(params: Mapping[str, Any], dag: Any, triggering_asset_events: Any)
     there = hooks.FairleadHook()
     namespace = params["namespace"] or there.default_namespace()
     try:
-        gates.parse(params["gates"], "gates")
+        gates.check_available(gates.parse(params["gates"]), scores.ASKED)
         asked = exam.load(params["questions"], Path(dag.fileloc).parent)
         model = deploying.model_of(params, deploying.told(triggering_asset_events))
         claim = deploying.claim_of(model, _job(there, namespace, model))
