@@ -243,3 +243,4 @@ def test_only_the_task_that_waits_for_a_person_waits_for_days():
     dag = read(FOLDER / "fine_tune.py")
     waits = [task for task in dag.tasks if not task.execution_timeout]
     assert [task.task_id for task in waits] == ["assess.ask_person", "assess_again.ask_person"]
+    assert {task.retries for task in waits} == {0}, "another try would wait as long once more"

@@ -86,6 +86,7 @@ def _ask_person(service: str) -> BaseOperator:
         params={SCORE: score},
         response_timeout=HUMAN_TIMEOUT,
         execution_timeout=None,  # of the answer it is the line above
+        retries=0,  # else who doesn't answer is waited for as long again, and the candidate serves
     )
 
 
