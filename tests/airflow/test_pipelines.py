@@ -157,10 +157,11 @@ def test_every_field_of_the_form_reaches_the_service(changes, where, value):
     ("changes", "words"),
     [
         ({"training_more": {"hyperparameters": {"maxSteps": "x"}}}, "hyperparameters.maxSteps"),
+        ({"training_more": {"hyperparameters": {"numTrainEpochs": None}}}, "numTrainEpochs"),
         ({"training_more": {"nodes": 2}}, "spec.nodes"),
         ({"training_resources": {"requests": {"cpu": []}}}, "resourcesPerNode.requests"),
     ],
-    ids=["type", "unknown field", "quantity"],
+    ids=["type", "null", "unknown field", "quantity"],
 )
 def test_form_that_makes_no_job_names_the_field(changes, words):
     with pytest.raises(plan.InvalidPlan, match=words):
@@ -235,6 +236,15 @@ def test_default_form_can_come_to_an_end():
 def test_run_that_can_come_to_nothing_is_refused(changes, words):
     with pytest.raises((plan.InvalidPlan, gates.InvalidGate), match=words):
         checking.fine_tune(form(parameters.fine_tune, **changes), None)
+
+
+TOO_LONG = {"training_more": {"hyperparameters": {"maxSteps": None, "numTrainEpochs": 6000}}}
+
+
+def test_job_that_could_not_be_trained_longer_is_refused_before_it_is_trained():
+    with pytest.raises(plan.InvalidPlan, match=r"numTrainEpochs.*\nretrain: "):
+        checking.fine_tune(form(parameters.fine_tune, **TOO_LONG), None)
+    assert checking.fine_tune(form(parameters.fine_tune, retrain=False, **TOO_LONG), None)
 
 
 @pytest.mark.parametrize(

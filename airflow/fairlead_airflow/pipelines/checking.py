@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fairlead_airflow import gates, scores
+from fairlead_airflow.manifests import Manifest
 from fairlead_airflow.pipelines import plan
 from fairlead_airflow.pipelines.plan import InvalidPlan
 from fairlead_airflow.scores import Metric
+from fairlead_api import names
 
 
 def fine_tune(form: Mapping[str, Any], rows: str | None) -> dict[str, Any]:
@@ -29,10 +31,22 @@ def fine_tune(form: Mapping[str, Any], rows: str | None) -> dict[str, Any]:
     service = plan.modelservice(form, {"fineTuneJobRef": {"name": form["name"]}})
     return {
         "job": job,
-        "longer_job": plan.longer(job),
+        "longer_job": _longer(form, job),
         "engine": service["spec"]["engine"],
         "resources": service["spec"]["resources"],
     }
+
+
+def _longer(form: Mapping[str, Any], job: Manifest) -> Manifest:
+    """The job of a second training, which must not be found to be invalid after the first."""
+    longer = plan.longer(job)
+    if form["retrain"]:
+        try:
+            plan.require_valid(names.FINETUNEJOB, longer)
+        except InvalidPlan as invalid:
+            why = f"retrain: training once more takes {plan.RETRAIN_FACTOR} times the steps"
+            raise InvalidPlan(f"{invalid}\n{why}: take fewer, or switch it off") from invalid
+    return longer
 
 
 def require_one_source(form: Mapping[str, Any]) -> None:
