@@ -7,7 +7,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from fairlead_airflow import hooks, naming, operators
-from fairlead_airflow.pipelines import cleaning, room
+from fairlead_airflow.pipelines import cleaning, parameters, room, training
 from fairlead_airflow.pipelines.rollback import RollBackOperator
 from fairlead_api import names
 
@@ -215,7 +215,16 @@ def test_nothing_to_go_back_from_is_fine():
     assert go_back(record({"model": OLD})) == {}
 
 
-# --- room and ends
+# --- checks, room and ends
+
+
+def test_judge_that_is_not_there_is_missed_before_any_compute(team, serve):
+    form = {key: param.value for key, param in parameters.fine_tune().items()} | {"judge": "big"}
+    dag = SimpleNamespace(folder=".")
+    with pytest.raises(AirflowFailException, match=f"judge: modelservice/big is not .* {team}"):
+        training.check(form, dag)
+    serve("big", "pvc://work/big", "somebody")
+    assert training.check(form, dag)["job"]
 
 
 def test_claims_and_quotas_of_a_namespace_are_seen(there, kubectl, team):

@@ -9,14 +9,14 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow import assets, exam, gates, httpconnection
+from fairlead_airflow import assets, exam, gates, hooks, httpconnection
 from fairlead_airflow.pipelines import assessing, checking, cleaning, fetching, plan, rows, telling
 from fairlead_airflow.pipelines.assessing import FIRST, JUDGED, SECOND
 from fairlead_airflow.pipelines.plan import CANDIDATE, STAGING, beside
 from fairlead_airflow.pipelines.serving import NAME, NAMESPACE, serve
 from fairlead_airflow.pipelines.timing import TRAINING_TIMEOUT
 from fairlead_airflow.taskgroup import FineTunePipelineTaskGroup
-from fairlead_api import uris
+from fairlead_api import names, uris
 
 _ANY: Final = TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS
 _JUDGED: Final = f"""{{{{ ti.xcom_pull('{FIRST}.gate', key='{JUDGED}')
@@ -86,10 +86,22 @@ def check(params: Mapping[str, Any], dag: Any) -> dict[str, Any]:
         checking.require_one_source(params)
         checked = checking.fine_tune(params, fetching.training_rows(params))
         asked = exam.load(params["questions"], Path(dag.folder))
+        _require_judge(params)
     except _INVALID as invalid:
         raise AirflowFailException(str(invalid)) from invalid
     log.info("%d questions; scores: %s", len(asked), ", ".join(checking.metrics(params)))
     return checked
+
+
+def _require_judge(params: Mapping[str, Any]) -> None:
+    """See that the judge is there; it need not be Ready before it is asked."""
+    if not params["judge"]:
+        return
+    there = hooks.FairleadHook()
+    namespace = params["namespace"] or there.default_namespace()
+    of = hooks.Target(names.MODELSERVICE, namespace, params["judge"])
+    if there.read(of) is None:
+        raise plan.InvalidPlan(f"judge: {of} is not there (namespace {namespace})")
 
 
 def announce_model(served: Mapping[str, Any], outlet_events: Any) -> dict[str, Any]:
