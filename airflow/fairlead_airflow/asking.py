@@ -91,7 +91,7 @@ class Client:
         self._session = aiohttp.ClientSession(
             headers=self.endpoint.headers,
             timeout=self._timeout,
-            connector=aiohttp.TCPConnector(limit=self._concurrency),
+            connector=aiohttp.TCPConnector(limit=self._concurrency, ssl=self.endpoint.tls()),
         )
         return self
 

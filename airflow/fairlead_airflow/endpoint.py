@@ -1,5 +1,6 @@
 """Where a ModelService answers and under which name; pure."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,10 @@ class Endpoint:
     def headers(self) -> dict[str, str]:
         """What each request carries."""
         return {"Host": self.host} if self.host else {}
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """Whose certificates are good, in aiohttp's words; here those that Python knows."""
+        return True
 
 
 def of_body(body: Mapping[str, Any], gateway_address: str = "") -> Endpoint:

@@ -63,8 +63,13 @@ class HttpConnection:
             ) from unreadable
 
 
-def of(described: Described, extra: Mapping[str, Any]) -> HttpConnection:
+def of(described: Described, extra: Mapping[str, Any], scheme: str = "http") -> HttpConnection:
     """Where a connection leads.
+
+    Args:
+        described: The connection.
+        extra: Its extra.
+        scheme: Where neither its host nor its schema says one.
 
     Raises:
         InvalidConnection: With the field that can't be meant.
@@ -79,21 +84,21 @@ def of(described: Described, extra: Mapping[str, Any]) -> HttpConnection:
         raise InvalidConnection(f"{name}: ca and path: must be text")
     return HttpConnection(
         described.conn_id,
-        _url(name, described),
+        _url(name, described, scheme),
         f"/{path.lstrip('/')}" if path else "",
-        _authorization(described.login, described.password),
+        _authorization(name, described.login, described.password),
         verify,
         ca,
     )
 
 
-def _url(name: str, described: Described) -> str:
+def _url(name: str, described: Described, scheme: str) -> str:
     host = (described.host or "").strip()
     if not host:
         raise InvalidConnection(f"{name}: host: is empty")
     if "@" in host:
         raise InvalidConnection(f"{name}: host: login and password have fields of their own")
-    whole = host if "://" in host else f"{described.schema or 'http'}://{host}"
+    whole = host if "://" in host else f"{described.schema or scheme}://{host}"
     try:
         parts = urlsplit(whole)
         port = parts.port or described.port
@@ -108,7 +113,13 @@ def _url(name: str, described: Described) -> str:
     return f"{parts.scheme}://{literal}{at_port}{parts.path.rstrip('/')}"
 
 
-def _authorization(login: str | None, password: str | None) -> str:
+def _authorization(name: str, login: str | None, password: str | None) -> str:
+    for field_, text in (("login", login), ("password", password)):
+        # No header holds one, and a Secret that is made of a file often ends with one.
+        if any(char < " " or char == "\x7f" for char in text or ""):
+            raise InvalidConnection(
+                f"{name}: {field_}: has a line break or another control character"
+            )
     if login:
         pair = f"{login}:{password or ''}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"

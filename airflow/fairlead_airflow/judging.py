@@ -1,4 +1,4 @@
-"""A second model that grades answers from 0 to 1: how it is asked and how its word is read; pure.
+"""A second model that grades answers from 0 to 1: how it is asked and how its word is read.
 
 What is graded stands as JSON in the request, so that no answer can pass for the rubric. A grade is
 a number and nothing else: what isn't one is told apart and never guessed at.
@@ -7,15 +7,17 @@ a number and nothing else: what isn't one is told apart and never guessed at.
 import dataclasses
 import json
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fairlead_airflow import completions, fields
+from fairlead_airflow import completions, fields, httpconnection
 from fairlead_airflow.completions import Request
 from fairlead_airflow.endpoint import Endpoint
 from fairlead_airflow.exam import Question
 from fairlead_airflow.fields import InvalidField
+from fairlead_airflow.httpconnection import Described, HttpConnection, InvalidConnection
 
 RUBRIC: Final = (
     "Grade how well the answer does what the question asks, compared with the expected answer."
@@ -62,15 +64,18 @@ class Judge:
 
 @dataclass(frozen=True)
 class KeyedEndpoint(Endpoint):
-    """An API that asks for a key."""
+    """An API behind a connection: with its login, by its certificates."""
 
-    key: str = field(default="", repr=False)
+    connection: HttpConnection = field(kw_only=True)
 
     @property
     def headers(self) -> dict[str, str]:
         """What each request carries."""
-        own = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        return super().headers | own
+        return super().headers | self.connection.headers
+
+    def tls(self) -> ssl.SSLContext | bool:
+        """Whose certificates are good."""
+        return self.connection.tls()
 
 
 def parse(given: object) -> Judge | None:
@@ -111,17 +116,19 @@ def _check_who(judge: Judge) -> None:
         raise InvalidField("judge.model: is missing; a connection doesn't say which model it is")
 
 
-def endpoint(address: str, port: int | None, scheme: str, key: str, model: str) -> KeyedEndpoint:
+def endpoint(described: Described, extra: Mapping[str, Any], model: str) -> KeyedEndpoint:
     """Where a connection's API answers, with or without ``/v1`` at its end.
 
     Raises:
-        InvalidField: When the connection has no host.
+        InvalidField: When the connection can't be used.
     """
-    if not address:
-        raise InvalidField("judge.connection: it has no host")
-    url = address if "://" in address else f"{scheme or 'https'}://{address}"
-    url = url.rstrip("/").removesuffix("/v1").rstrip("/")
-    return KeyedEndpoint(f"{url}:{port}" if port else url, model, key=key)
+    try:
+        connection = httpconnection.of(described, extra, "https")
+        connection.tls()  # before a question is asked
+    except InvalidConnection as invalid:
+        raise InvalidField(f"judge.connection: {invalid}") from invalid
+    url = connection.url.removesuffix("/v1").rstrip("/")
+    return KeyedEndpoint(url, model, connection=connection)
 
 
 def grading(judge: Judge, model: str, question: Question, answer: str) -> Request:

@@ -17,6 +17,7 @@ from aiohttp.test_utils import unused_port
 from fairlead_airflow import asking, exam, examining, judging, likelihood, marking, scores
 from fairlead_airflow.endpoint import Endpoint
 from fairlead_airflow.generation import ServiceRefuses
+from fairlead_airflow.httpconnection import HttpConnection
 from fairlead_airflow.scores import Metric
 
 PATIENCE_SECONDS = 120
@@ -202,7 +203,8 @@ def test_judge_grades_each_answer_and_what_is_no_grade_is_kept(examine, url, see
     asked = {"one": "a", "two": "b", "three": "c"}
     graded = {'"answer": "a"': "0.75", '"answer": "b"': " 1 \n", '"answer": "c"': "Grade: 1"}
     rows = [{"prompt": text, "completion": "x"} for text in asked]
-    where = judging.KeyedEndpoint(url, "units", key="secret")
+    login = HttpConnection("grader", url, authorization="Bearer secret")
+    where = judging.KeyedEndpoint(url, "units", connection=login)
     records = examine(
         *rows, metrics=(Metric.JUDGE,), endpoint=where, judge=judging.Judge(service="units"),
         judge_at=where, state={"answers": graded | asked, "key": "secret", "max_model_len": 2000},

@@ -55,8 +55,10 @@ def test_login_is_of_login_and_password(given, headers):
         ({"host": "http://there:port"}, {}, "host: Port could not be cast"),
         ({}, {"verify": "no"}, "verify: must be true or false"),
         ({}, {"ca": 1}, "ca and path: must be text"),
+        ({"password": "pw\n"}, {}, "password: has a line break or another control character"),
+        ({"login": "me\r", "password": "pw"}, {}, "login: has a line break or another control"),
     ],
-    ids=["none", "with a password", "scheme", "query", "port", "verify", "ca"],
+    ids=["none", "with a password", "scheme", "query", "port", "verify", "ca", "line", "login"],
 )
 def test_connection_that_cannot_be_meant_is_named_with_its_field(given, extra, message):
     with pytest.raises(InvalidConnection, match=f"^connection monitoring: {message}") as caught:

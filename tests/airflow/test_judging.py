@@ -1,13 +1,14 @@
 """A judge is told what to grade as data, and its word is a grade or it is not."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from fairlead_airflow import judging
 from fairlead_airflow.exam import Question
 from fairlead_airflow.fields import InvalidField
-from fairlead_airflow.judging import Judge, KeyedEndpoint, TooManyUnreadable, UnreadableGrade
+from fairlead_airflow.judging import Judge, TooManyUnreadable, UnreadableGrade
 
 QUESTION = Question(1, {"prompt": "7 litres"}, " 7 l")
 
@@ -98,31 +99,52 @@ def test_judge_that_can_not_be_asked_names_its_field(given, words):
         judging.parse(given)
 
 
+def endpoint(extra=None, **given):
+    """Of a connection with these fields."""
+    fields = {"host": "", "port": None, "schema": None, "login": None, "password": None}
+    return judging.endpoint(SimpleNamespace(conn_id="grader", **fields | given), extra or {}, "big")
+
+
 @pytest.mark.parametrize(
     ("address", "port", "scheme", "url"),
     [
         ("https://api.example.com/v1", None, "", "https://api.example.com"),
         ("https://api.example.com/openai/v1/", None, "", "https://api.example.com/openai"),
+        ("https://api.example.com/openai/v1", 8443, "", "https://api.example.com:8443/openai"),
         ("api.example.com", None, "", "https://api.example.com"),
         ("10.0.0.1", 8000, "http", "http://10.0.0.1:8000"),
         ("http://judge", 8000, "", "http://judge:8000"),
     ],
-    ids=["with v1", "with a path", "name alone", "scheme and port", "address and port"],
+    ids=["with v1", "with a path", "path and port", "name alone", "scheme and port", "and port"],
 )
 def test_connection_says_where_and_brings_its_key(address, port, scheme, url):
-    found = judging.endpoint(address, port, scheme, "secret", "big")
-    assert found == KeyedEndpoint(url, "big", key="secret")
+    found = endpoint(host=address, port=port, schema=scheme, password="secret")
+    assert (found.url, found.model) == (url, "big")
     assert found.headers == {"Authorization": "Bearer secret"}
     assert "secret" not in repr(found)
 
 
 def test_api_without_a_key_is_asked_without_one():
-    assert judging.endpoint("http://judge", None, "", "", "big").headers == {}
+    assert endpoint(host="http://judge").headers == {}
 
 
-def test_connection_without_a_host_is_named():
-    with pytest.raises(InvalidField, match=r"judge\.connection: it has no host"):
-        judging.endpoint("", None, "", "", "big")
+def test_login_and_certificates_are_the_connections():
+    found = endpoint({"verify": False}, host="judge", login="me", password="pw")
+    assert found.headers == {"Authorization": "Basic bWU6cHc="}
+    assert found.tls() is False
+
+
+@pytest.mark.parametrize(
+    ("extra", "host", "words"),
+    [
+        ({}, "", "host: is empty"),
+        ({"ca": "/no/such/file"}, "judge", "ca: /no/such/file can't be read"),
+    ],
+    ids=["host", "ca"],
+)
+def test_connection_that_cannot_be_used_is_named(extra, host, words):
+    with pytest.raises(InvalidField, match=rf"judge\.connection: connection grader: {words}"):
+        endpoint(extra, host=host)
 
 
 @pytest.mark.parametrize(

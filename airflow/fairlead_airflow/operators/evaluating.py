@@ -176,9 +176,7 @@ class EvaluateOperator(BaseOperator):
         if judge.service:
             return self.hook.endpoint(self._target(judge.service, judge.namespace))
         found = BaseHook.get_connection(judge.connection)
-        return judging.endpoint(
-            found.host or "", found.port, found.schema or "", found.password or "", judge.model
-        )
+        return judging.endpoint(found, found.extra_dejson, judge.model)
 
     def _result(
         self, work: Work, records: Sequence[Record], about: dict[str, str], path: Path | None
