@@ -6,7 +6,6 @@ No node runs here, so no pod starts; that the operator works is the end-to-end t
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -166,26 +165,26 @@ def test_operators_account_may_do_its_work_and_no_more(tools, verb, what, allowe
 
 
 @pytest.fixture
-def operator(tools, cluster, tmp_path):
+def operator(tools, cluster, tmp_path, new_port):
     """The operator with the rights and the settings that the chart gives it, on this machine."""
-    with running(tools, cluster, tmp_path) as process:
+    with running(tools, cluster, tmp_path, new_port) as process:
         yield process
 
 
 @pytest.fixture
-def operator_of_one_namespace(tools, cluster, tmp_path):
+def operator_of_one_namespace(tools, cluster, tmp_path, new_port):
     """The same, told to serve WATCHED only."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": WATCHED}}
     tools.kube("apply", "-f", "-", stdin=yaml.safe_dump(namespace))
     tools.install(f"operator.watchNamespaces={{{WATCHED}}}")
-    with running(tools, cluster, tmp_path) as process:
+    with running(tools, cluster, tmp_path, new_port) as process:
         yield process
     tools.install()
     tools.kube("delete", "namespace", WATCHED, "--wait=false")
 
 
 @contextlib.contextmanager
-def running(tools, cluster, folder):
+def running(tools, cluster, folder, new_port):
     token = tools.kube("create", "token", "chart-operator")
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": token.strip()}
@@ -194,7 +193,7 @@ def running(tools, cluster, folder):
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     env |= {"FAIRLEAD_NAMESPACE": NAMESPACE, "FAIRLEAD_POD_NAME": "outside"}
-    env |= {f"FAIRLEAD_{part}_PORT": str(free_port()) for part in ("METRICS", "PROBES", "PROGRESS")}
+    env |= {f"FAIRLEAD_{part}_PORT": str(new_port()) for part in ("METRICS", "PROBES", "PROGRESS")}
     env |= {"KUBECONFIG": str(folder / "kubeconfig"), "PATH": os.environ["PATH"]}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
@@ -206,12 +205,6 @@ def running(tools, cluster, folder):
             process.terminate()
             process.wait(60)
     print((folder / "log").read_text())
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_operator_works_with_the_rights_and_settings_of_the_chart(tools, operator, cluster):

@@ -160,14 +160,14 @@ def tell(start, moments, new_rollout):
 
 
 async def test_killed_at_every_transition_ends_like_the_undisturbed(
-    start, tell, created_and_deleted
+    start, tell, created_and_deleted, alike
 ):
     replica = start("one")
     await replica.leading()
     calm, replica = await tell("calm", replica)
     shaken, replica = await tell("shaken", replica, KILLED_AT)
     await replica.passed()
-    assert await shaken.state() == await calm.state()
+    await alike(shaken.state, calm.state)
     writes = [
         Counter(
             {
