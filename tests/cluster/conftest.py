@@ -31,8 +31,8 @@ PATIENCE_SECONDS = 180  # other work runs on the same cores
 PARENTS = {"finetunejobs", "modelservices"}
 GATEWAY_TIMEOUT = 504
 ASK_SECONDS = 60  # a process that listens is slow at most: one that is down refuses at once
-SENT_NOTHING = ("TLS handshake timeout", "dial tcp")
-"""kubectl's words where the API server, too busy to answer, has not seen the request."""
+UNSEEN = "Unable to connect to the server: net/http: TLS handshake timeout"
+"""kubectl's last words where the API server, too busy to answer, has not seen the request."""
 PORTS = itertools.count(20_000 + os.getpid() * 97 % 10_000)
 """Below those that the kernel gives to outgoing connections; each is drawn once."""
 QUIET = {"leases", "tokenreviews", "secrets"}  # not counted: they are nobody's resource
@@ -196,8 +196,7 @@ def kubectl(cluster):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-            is_unseen = done.returncode and any(words in done.stderr for words in SENT_NOTHING)
-            if not is_unseen or time.monotonic() > deadline:
+            if not done.stderr.rstrip().endswith(UNSEEN) or time.monotonic() > deadline:
                 break
         assert done.returncode == 0, done.stderr
         return done.stdout
