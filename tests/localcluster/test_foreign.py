@@ -19,12 +19,14 @@ from fairlead_cluster import (
     foreign,
     gateway,
     imageengine,
+    processes,
     release,
     settings,
     up,
 )
 from fairlead_cluster.demo import example
 
+PATIENCE_SECONDS = 120
 CLUSTER = "fl-test-foreign"
 CONTEXT = f"fairlead-{CLUSTER}"
 REGISTRY = "registry.example/team"
@@ -227,7 +229,8 @@ def test_account_of_airflow_may_edit_its_namespace_and_no_other(theirs, provider
         asked = [*command, "auth", "can-i", *words]
         return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
 
-    assert may("create", "configmaps") == "yes", "in its own namespace, which is the context's"
+    # In its own namespace, which is the context's; rights count a moment after they are bound.
+    assert processes.wait(lambda: may("create", "configmaps") == "yes", PATIENCE_SECONDS)
     assert may("create", "rolebindings") == "no"
     assert may("get", "configmaps", "-n", "default") == "no"
     theirs.kube("delete", "namespace", "account-test", "--wait=false")
