@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowTaskTimeout,
+    TaskDeferralError,
     TaskDeferralTimeout,
     TaskDeferred,
 )
@@ -400,6 +401,40 @@ def test_time_that_is_over_while_deferred_ends_the_work(there, job):
     with pytest.raises(TaskDeferralTimeout):
         task().resume_execution("__fail__", late, context())
     assert there.read(job) is None
+
+
+def test_work_of_another_name_than_before_is_not_passed_over_in_silence(there, job, capsys):
+    deferred(task())
+    late = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}
+    with pytest.raises(TaskDeferralTimeout):
+        task(name="renamed").resume_execution("__fail__", late, context())
+    assert there.read(job) is not None
+    said = capsys.readouterr().out
+    assert "finetunejob/renamed is not there" in said
+    assert f"fairlead.dev/airflow-task: {KEY}" in said
+
+
+@pytest.mark.parametrize(
+    ("reason", "raised"),
+    [
+        (TriggerFailureReason.TRIGGER_TIMEOUT, TaskDeferralTimeout),
+        (TriggerFailureReason.TRIGGER_FAILURE, TaskDeferralError),
+    ],
+    ids=["out of time", "crashed trigger"],
+)
+def test_failure_while_deferred_keeps_the_task_its_resource(job, reason, raised):
+    deferred(task())
+    resumed = task()
+    with pytest.raises(raised):
+        resumed.resume_execution("__fail__", {"error": reason}, context())
+    assert resumed.target == job
+
+
+def test_failure_while_deferred_is_not_hidden_by_a_manifest_that_broke_since(job, capsys):
+    broken = task(name="Not A Name")
+    with pytest.raises(TaskDeferralError, match="Trigger failure"):
+        broken.resume_execution("__fail__", {"error": "Trigger failure"}, context())
+    assert "which resource it waited for can't be told" in capsys.readouterr().out
 
 
 def test_time_that_is_over_while_the_server_is_away_is_told_with_its_work(job, monkeypatch, capsys):

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowTaskTimeout,
+    TaskDeferralError,
     TaskDeferralTimeout,
 )
 
@@ -246,8 +247,21 @@ class ResourceOperator(BaseOperator):
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            self._end_late(hooks.Target.of(self.body(context)))
+            self.target = self._waited_for(context)
+            if self.target is not None:
+                self._end_late(self.target)
             raise
+        except TaskDeferralError:
+            self.target = self._waited_for(context)
+            raise
+
+    def _waited_for(self, context: Context) -> hooks.Target | None:
+        """As the DAG names it now: with its failure Airflow hands on nothing else."""
+        try:
+            return hooks.Target.of(self.body(context))
+        except AirflowException as failure:
+            self.log.error("which resource it waited for can't be told any more: %s", failure)
+            return None
 
     def _end_late(self, of: hooks.Target) -> None:
         try:
@@ -255,8 +269,14 @@ class ResourceOperator(BaseOperator):
         except (hooks.Refused, hooks.Unreachable) as failure:
             self.log.error("out of time, but %s can't be read, and goes on: %s", of, failure)
             return
-        if found is not None:
-            ending.now(self.hook, self.work_of(found), "out of time", self.log)
+        if found is None:
+            self.log.warning(
+                "out of time, but %s is not there in namespace %s; if the task named another one"
+                " when it began, that goes on: it has the annotation %s: %s",
+                of, of.namespace, names.ANNOTATION_TASK, self._key,
+            )  # fmt: skip
+            return
+        ending.now(self.hook, self.work_of(found), "out of time", self.log)
 
 
 def task_key(context: Context) -> naming.TaskKey:
