@@ -59,7 +59,7 @@ class FairleadPlugin(AirflowPlugin):
     external_views = [
         {
             "name": "Fairlead",
-            "href": f"{URL_PREFIX}/",
+            "href": f"{URL_PREFIX.lstrip('/')}/",  # relative: Airflow may be below a path
             "destination": "nav",
             "url_route": "fairlead",
             "nav_top_level": True,

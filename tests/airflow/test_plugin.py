@@ -10,6 +10,7 @@ import sys
 import warnings
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -40,6 +41,13 @@ def test_plugin_is_serialised_as_airflows_own_api_does():
     (told,) = plugins_manager.get_plugin_info()
     assert told["fastapi_apps"][0]["app"].endswith("StatusPage")
     assert told["external_views"][0]["url_route"] == "fairlead"
+
+
+@pytest.mark.parametrize("base", ["http://there/", "http://there/airflow/"], ids=["root", "path"])
+def test_page_is_below_where_airflow_is(base):
+    """Airflow's UI says where it is by <base>, by which browsers read the frame's address."""
+    (view,) = plugin.FairleadPlugin.external_views
+    assert urljoin(base, view["href"]) == f"{base}fairlead/"
 
 
 def test_plugin_loads_neither_the_api_server_nor_a_client():
