@@ -57,12 +57,14 @@ def check(table: str, day: str) -> None:
     Raises:
         InvalidLoad: Naming which can't.
     """
-    if not _TABLE.fullmatch(table):
+    if not _TABLE.fullmatch(table) or "--" in table:  # which begins a comment
         raise InvalidLoad(f"table: {table!r} is not a name, or names with dots between")
     try:
-        date.fromisoformat(day)
+        is_day = date.fromisoformat(day).isoformat() == day  # not 20260131: rows go by the text
     except ValueError:
-        raise InvalidLoad(f"day: {day!r} is not a day such as 2026-01-31") from None
+        is_day = False
+    if not is_day:
+        raise InvalidLoad(f"day: {day!r} is not a day such as 2026-01-31")
 
 
 def load(database: Database, table: str, day: str, answers: Iterable[Row]) -> int:
@@ -84,15 +86,36 @@ def load(database: Database, table: str, day: str, answers: Iterable[Row]) -> in
             database.set_autocommit(connection, False)
         writer = _Writer(connection.cursor(), table, database.placeholder)
         try:
-            if not writer.has_table():
-                connection.rollback()
-                writer.create()
+            _have_table(connection, writer)
             num_rows = writer.replace(day, first, rest)
-        except BaseException:
-            connection.rollback()
+        except BaseException as failure:
+            _undo(connection, failure)
             raise
         connection.commit()
     return num_rows
+
+
+def _have_table(connection: Any, writer: "_Writer") -> None:
+    """Make the table if it can't be read; where that fails, too, tell why it couldn't be."""
+    try:
+        writer.look()
+    except Exception as failure:
+        if not is_about_the_statement(failure):
+            raise
+        try:
+            connection.rollback()
+            writer.create()
+        except Exception as second:
+            failure.add_note(f"nor can the table be made: {first_line(second)}")
+            raise failure from second
+
+
+def _undo(connection: Any, failure: BaseException) -> None:
+    """Roll back; a connection that is lost has done so, and must not hide what was the matter."""
+    try:
+        connection.rollback()
+    except Exception as second:
+        failure.add_note(f"nor could it be rolled back: {first_line(second)}")
 
 
 class _Writer:
@@ -101,16 +124,10 @@ class _Writer:
     def __init__(self, cursor: Any, table: str, placeholder: str) -> None:
         self._cursor, self._table, self._placeholder = cursor, table, placeholder
 
-    def has_table(self) -> bool:
-        """Whether the table can be read; asked, since who may load may not make tables."""
-        try:
-            self._cursor.execute(f"SELECT 1 FROM {self._table} WHERE 1 = 0")
-            self._cursor.fetchall()
-        except Exception as failure:
-            if not is_about_the_statement(failure):
-                raise
-            return False
-        return True
+    def look(self) -> None:
+        """Read the table, which tells whether it is there: who may load may not make tables."""
+        self._cursor.execute(f"SELECT 1 FROM {self._table} WHERE 1 = 0")
+        self._cursor.fetchall()
 
     def create(self) -> None:
         """Make the table."""

@@ -172,6 +172,63 @@ def test_table_of_other_columns_is_told_as_the_database_does(hook, sql):
         load(hook, record(1))
 
 
+class ProgrammingError(Exception):
+    """As databases say that a statement can't be done."""
+
+
+class Refusing:
+    """A stand-in for a connection of common.sql whose statements fail."""
+
+    conn_type, supports_autocommit, placeholder = "postgres", False, "%s"
+
+    def __init__(self, **failures):
+        self.failures = failures
+        self.get_conn = self.cursor = lambda: self
+
+    def execute(self, statement, parameters=()):
+        self.fail(statement.split()[0].lower())
+
+    def fail(self, what):
+        if what in self.failures:
+            raise ProgrammingError(self.failures[what])
+
+    def fetchall(self):
+        return []
+
+    def rollback(self):
+        self.fail("rollback")
+
+    def close(self):
+        """Whatever came before."""
+
+
+@pytest.mark.parametrize(
+    ("failures", "words", "note"),
+    [
+        (
+            {"select": "permission denied", "create": "relation already exists"},
+            "permission denied",
+            "nor can the table be made: relation already exists",
+        ),
+        (
+            {"select": "connection was lost", "rollback": "connection is closed"},
+            "connection was lost",
+            "nor can the table be made: connection is closed",
+        ),
+        (
+            {"delete": "connection was lost", "rollback": "connection is closed"},
+            "connection was lost",
+            "nor could it be rolled back: connection is closed",
+        ),
+    ],
+    ids=["no right", "lost", "lost later"],
+)
+def test_what_comes_after_a_failure_does_not_hide_it(failures, words, note):
+    with pytest.raises(ProgrammingError, match=words) as caught:
+        load(Refusing(**failures), record(1))
+    assert note in caught.value.__notes__
+
+
 def test_locked_database_blames_no_row(hook, sql, path, monkeypatch):
     load(hook, record(1, answer="old"))
     connect = sqlite3.connect
@@ -190,9 +247,12 @@ def test_locked_database_blames_no_row(hook, sql, path, monkeypatch):
         ("", DAY, "table: "),
         ("a.b.c.d", DAY, "table: "),
         ("answers", "today", "day: 'today' is not a day"),
+        ("answers--x", DAY, "table: "),
         ("answers", "", "day: '' is not a day"),
+        ("answers", "20260131", "day: '20260131' is not a day"),
+        ("answers", "2026-W05-6", "day: '2026-W05-6' is not a day"),
     ],
-    ids=["statement", "no name", "too many dots", "word", "no day"],
+    ids=["statement", "no name", "too many dots", "word", "comment", "no day", "digits", "week"],
 )
 def test_table_or_day_that_is_none_is_refused(table, day, words):
     with pytest.raises(InvalidLoad, match=words):
