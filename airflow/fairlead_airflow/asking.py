@@ -200,7 +200,7 @@ def _pause(state: tenacity.RetryCallState) -> float:
 
 def _retry_after(text: str) -> float | None:
     """Seconds of a Retry-After header, which may be a number or a date."""
-    if text.strip().isdigit():
+    if text.isascii() and text.strip().isdigit():
         return float(text)
     try:
         moment = parsedate_to_datetime(text)
@@ -214,7 +214,7 @@ def _retry_after(text: str) -> float | None:
 def _document(text: str) -> dict[str, Any] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter of an answer that is nested too deep
         return None
     return found if isinstance(found, dict) else None
 

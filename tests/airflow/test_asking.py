@@ -186,9 +186,14 @@ def test_retry_after_is_read_in_both_its_forms(text, least, most):
     assert least <= asking._retry_after(text) <= most
 
 
-@pytest.mark.parametrize("text", ["", "soon"])
+@pytest.mark.parametrize("text", ["", "soon", "²"])
 def test_retry_after_that_says_nothing_counts_for_nothing(text):
     assert asking._retry_after(text) is None
+
+
+def test_answer_that_is_nested_too_deep_is_none():
+    with pytest.raises(asking.ServerError, match="answers 200"):
+        asking.read("http://units", 200, {}, "[" * 100_000)
 
 
 async def test_client_that_was_not_entered_says_so():
