@@ -1,4 +1,4 @@
-"""Loads a day's answers into a table, by any connection of common.sql; needs no Airflow itself.
+"""Loads a day's answers into a table of SQLite, PostgreSQL, MySQL or BigQuery; needs no Airflow.
 
 The day's rows of a service are replaced in one transaction: a load that fails leaves what stood
 there, a load that is run again leaves the rows once. Rows are streamed; one that the database

@@ -4,6 +4,7 @@ The chart can't be had by the tests. Its names and types stand here by hand, as 
 its parameters gives them for version 1.22; a value that isn't in this table is refused.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -28,6 +29,8 @@ KNOWN = {
     "postgresql.enabled": bool,
     "data.metadataSecretName": str,
     "extraEnvFrom": str,
+    "volumes": list,
+    "volumeMounts": list,
     "dags.persistence.enabled": bool,
     "dags.gitSync.enabled": bool,
     "config": dict,
@@ -77,7 +80,17 @@ def test_image_is_ours_at_its_version():
 def test_dags_are_where_the_image_has_them():
     dockerfile = (CHARTS.parent / "images" / "airflow" / "Dockerfile").read_text()
     folder = re.search(r"AIRFLOW__CORE__DAGS_FOLDER=(\S+)", dockerfile)[1]
-    assert VALUES["config"]["core"]["dags_folder"] == folder
+    (bundle,) = json.loads(VALUES["config"]["dag_processor"]["dag_bundle_config_list"])
+    assert bundle["kwargs"] == {"path": folder}
+
+
+def test_files_of_tasks_are_on_a_volume_that_all_share():
+    """Batches keep theirs beside the folder that Airflow calls that of the DAGs."""
+    ((volume,), (mount,)) = VALUES["volumes"], VALUES["volumeMounts"]
+    assert volume["name"] == mount["name"]
+    assert volume["persistentVolumeClaim"]["claimName"]
+    folder = Path(VALUES["config"]["core"]["dags_folder"])
+    assert folder.parent == Path(mount["mountPath"])
 
 
 @pytest.mark.parametrize("who", ["triggerer", "workers"])

@@ -182,7 +182,7 @@ class LoadAnswersOperator(BaseSQLOperator):
     :param answers: Path of the accepted answers.
     :param table: Name, with the schema's before it where it isn't the connection's own.
     :param day: The day of the answers, as 2026-01-31.
-    :param conn_id: Connection of any kind that common.sql knows.
+    :param conn_id: Connection of a SQLite, PostgreSQL, MySQL or BigQuery.
     """
 
     template_fields: Sequence[str] = (*BaseSQLOperator.template_fields, "answers", "table", "day")

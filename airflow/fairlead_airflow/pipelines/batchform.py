@@ -28,7 +28,7 @@ def _prompts() -> Form:
             pattern="^/",
             title="Folder",
             description="On a volume that all workers share; prompts/DAY.jsonl is waited for, and"
-            " results/DAY/ is written. Empty: fairlead/ in the home of Airflow.",
+            " results/DAY/ is written. Empty: fairlead/ beside Airflow's folder of DAGs.",
             section=section,
         ),
         "max_chars": entries.number(
@@ -83,7 +83,7 @@ def _warehouse() -> Form:
             type="string",
             minLength=1,
             title="Connection",
-            description="Of any kind that common.sql knows: SQLite, Postgres, BigQuery, …",
+            description="Of a SQLite, PostgreSQL, MySQL or BigQuery.",
             section=section,
         ),
         "table": Param(
