@@ -6,7 +6,6 @@ Airflow of this machine against a real API server. No operator runs: the work st
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 
@@ -19,6 +18,7 @@ from fairlead_cluster import orchestration
 pytestmark = pytest.mark.cluster
 
 PATIENCE_SECONDS = 240
+BUSY_SECONDS = 60
 WATCHES = "not seen by the operator yet"
 """Said when the wait has begun: of a trigger that it hasn't started yet, Airflow tells no kill."""
 DAGS = """
@@ -63,7 +63,18 @@ class Airflow:
         self.api.headers["Authorization"] = f"Bearer {token['access_token']}"
 
     def ask(self, method, path, **more):
-        answer = self.api.request(method, f"/api/v2/{path}", **more)
+        """Ask; what only reads is asked again where the server is too busy for an answer."""
+        deadline = time.monotonic() + (BUSY_SECONDS if method == "GET" else 0)
+        while True:
+            try:
+                answer = self.api.request(method, f"/api/v2/{path}", **more)
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                if not answer.is_server_error or time.monotonic() > deadline:
+                    break
+            time.sleep(0.5)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
@@ -111,18 +122,15 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def airflow(cluster, tmp_path_factory):
+def airflow(cluster, tmp_path_factory, new_port):
     """`airflow standalone` as `make airflow` starts it."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "tests" / "kills"
     dags.mkdir(parents=True)
     (dags / "waiting.py").write_text(DAGS)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     extra = {"kube_config_path": str(cluster.kubeconfig)}
     connections = {"fairlead_default": {"conn_type": "fairlead", "extra": extra}}
-    server = orchestration.Server(home, port, (dags,), connections)
+    server = orchestration.Server(home, new_port(), (dags,), connections)
     server.start()
     try:
         server.wait_healthy()
