@@ -25,7 +25,7 @@ KNOWN = {
     "uid": int,
     "gid": int,
     "securityContexts.pod": dict,
-    "securityContexts.container": dict,
+    "securityContexts.containers": dict,
     "postgresql.enabled": bool,
     "data.metadataSecretName": str,
     "extraEnvFrom": str,
@@ -112,7 +112,7 @@ def test_connections_come_from_the_secret_that_the_script_makes():
 
 
 def test_pods_keep_to_pod_security_restricted():
-    pod, container = VALUES["securityContexts"]["pod"], VALUES["securityContexts"]["container"]
+    pod, container = VALUES["securityContexts"]["pod"], VALUES["securityContexts"]["containers"]
     assert (pod["runAsNonRoot"], pod["runAsUser"]) == (True, VALUES["uid"])
     assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
