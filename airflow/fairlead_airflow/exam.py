@@ -54,18 +54,22 @@ class _Broken(ValueError):
     """What is wrong with a row."""
 
 
-def load(questions: object, folder: Path) -> tuple[Question, ...]:
+def load(questions: object, folder: Path, confined: bool = False) -> tuple[Question, ...]:
     """Questions of a path, of JSONL text or of a list of rows.
 
     Args:
         questions: Text of several lines, or one that begins as JSON does, is JSONL; any other is
             a path.
         folder: What a relative path is relative to.
+        confined: Whether a path must lead to somewhere below the folder: else it is refused
+            unread, as messages tell of what is in a file.
 
     Raises:
         InvalidExam: Naming each line that is wrong, or the file.
     """
     if isinstance(questions, str) and questions and not _is_text(questions):
+        if confined:
+            _require_below(folder, questions)
         return _of_file(folder / questions)
     if isinstance(questions, str) and questions:
         return parse(jsonl.lines(io.BytesIO(questions.encode("utf-8", "surrogatepass"))))
@@ -76,6 +80,19 @@ def load(questions: object, folder: Path) -> tuple[Question, ...]:
 
 def _is_text(questions: str) -> bool:
     return "\n" in questions or questions.lstrip("\ufeff \t").startswith(("{", "["))
+
+
+def _require_below(folder: Path, given: str) -> None:
+    path = Path(given)
+    try:
+        is_below = (folder / path).resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError) as failure:  # a loop of links, or no path at all
+        raise InvalidExam(f"questions: {given} can't be read: {failure}") from failure
+    if path.is_absolute() or ".." in path.parts or not is_below:
+        raise InvalidExam(
+            f"questions: {given} must be rows, or the path of a file below the DAG's folder,"
+            " relative to it"
+        )
 
 
 def _of_file(path: Path) -> tuple[Question, ...]:

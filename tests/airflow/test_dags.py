@@ -12,6 +12,7 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.sdk.exceptions import ParamValidationError
 from airflow.serialization.serialized_objects import DagSerialization
 
+from fairlead_airflow.operators.evaluating import EvaluateOperator
 from fairlead_airflow.operators.stages import StageSensor
 from fairlead_airflow.pipelines import cleaning
 
@@ -181,6 +182,13 @@ def test_no_key_of_a_mapping_is_a_template_which_airflow_would_leave_as_it_is(fi
     for task in read(file).tasks:
         for field in task.template_fields:
             assert not any("{{" in key for key in keys(getattr(task, field))), task.task_id
+
+
+@of_files
+def test_questions_of_a_form_open_no_file_outside_the_folder_of_dags(file):
+    asking = [task for task in read(file).tasks if isinstance(task, EvaluateOperator)]
+    assert all(task.confined for task in asking)
+    assert bool(asking) == (file.stem != "batch_generation")
 
 
 @of_files

@@ -143,6 +143,38 @@ def test_exam_that_is_not_there_is_named(tmp_path, questions, words):
         exam.load(questions, tmp_path)
 
 
+@pytest.fixture
+def beside(tmp_path):
+    """A DAG's folder with an exam in it, beside a file that is none of its readers' business."""
+    (tmp_path / "secret.jsonl").write_text('{"password": "a"}')
+    folder = tmp_path / "dags"
+    (folder / "..data").mkdir(parents=True)  # as in a volume of a ConfigMap
+    (folder / "..data" / "exam.jsonl").write_text(text(PLAIN))
+    (folder / "exam.jsonl").symlink_to("..data/exam.jsonl")
+    (folder / "leads-out.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    (folder / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to(folder)
+    return folder
+
+
+def test_path_of_a_confined_exam_leads_below_the_folder(beside, tmp_path):
+    wanted = exam.load(text(PLAIN), beside)
+    assert exam.load("exam.jsonl", beside, confined=True) == wanted
+    assert exam.load("exam.jsonl", tmp_path / "link", confined=True) == wanted
+    assert exam.load(text(PLAIN), beside, confined=True) == wanted
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["{folder}/exam.jsonl", "../secret.jsonl", "..data/../exam.jsonl", "leads-out.jsonl", "loop"],
+    ids=["absolute", "above", "up and down", "link", "loop of links"],
+)
+def test_confined_exam_is_read_from_nowhere_else(beside, path):
+    with pytest.raises(InvalidExam, match="^questions: ") as refused:
+        exam.load(path.format(folder=beside), beside, confined=True)
+    assert "password" not in str(refused.value)
+
+
 def drawn(count, at_most, seed):
     rows = [Question(n, {"prompt": str(n)}, "a") for n in range(count)]
     return [each.line for each in exam.draw(rows, at_most, seed)]

@@ -5,6 +5,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from airflow.sdk.io import fs
+from fsspec.implementations.memory import MemoryFileSystem
 
 from fairlead_airflow.pipelines import fetching, rows
 from fairlead_airflow.pipelines.plan import InvalidPlan
@@ -159,22 +161,49 @@ def test_no_more_is_read_than_a_run_can_bring(site, letter):
         fetch(f"{url}/rows")
 
 
-def test_what_is_no_text_is_named_by_its_line(tmp_path):
-    file = tmp_path / "rows.jsonl"
-    file.write_bytes(ROW.encode() + b"\n\xff\n")
+@pytest.fixture
+def store(monkeypatch):
+    """Makes an object of the one object store that Airflow has a provider for, s3."""
+    files = MemoryFileSystem(skip_instance_cache=True)
+    monkeypatch.setattr(fs, "_register_filesystems", lambda: {"s3": lambda conn_id: files})
+    monkeypatch.setattr("airflow.sdk.io.store._STORE_CACHE", {})
+    files.store.clear()
+    return lambda path, data: files.pipe(path, data)
+
+
+def test_what_is_no_text_is_named_by_its_line(store):
+    store("bucket/rows.jsonl", ROW.encode() + b"\n\xff\n")
     with pytest.raises(rows.BrokenRows, match="line 2: no UTF-8"):
-        fetch(f"file://{file}")
+        fetch("s3://bucket/rows.jsonl")
 
 
-def test_rows_of_a_file_are_read(tmp_path):
-    file = tmp_path / "rows.jsonl"
-    file.write_text(ROW)
-    assert fetch(f"file://{file}") == ROW
+def test_rows_of_an_object_store_are_read(store):
+    store("bucket/rows.jsonl", ROW.encode())
+    assert fetch("s3://bucket/rows.jsonl") == ROW
 
 
 @pytest.mark.parametrize(
-    "source", ["file:///absent/rows.jsonl", "s3://bucket/rows.jsonl"], ids=["absent", "no provider"]
+    "source", ["s3://bucket/absent", "gs://bucket/rows.jsonl"], ids=["absent", "no provider"]
 )
-def test_address_that_nobody_can_open_is_for_good(source):
+def test_address_that_nobody_can_open_is_for_good(store, source):
     with pytest.raises(InvalidPlan, match=f"dataset: {source} can't be opened"):
         fetch(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{file}", "file://{file}", "local://{file}", "FILE://{file}", "file:{file}", "../{file}",
+        "s3://bucket/x::file://{file}", "simplecache::file://{file}", "S3://bucket/rows.jsonl",
+        "s3:/bucket/rows.jsonl", " https://127.0.0.1/rows.jsonl",
+    ],
+    ids=[
+        "path", "file", "local", "upper case", "no slashes", "relative", "chained", "cache",
+        "another case", "one slash", "blank",
+    ],
+)  # fmt: skip
+def test_file_of_the_worker_is_never_opened(tmp_path, source):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(ROW)
+    with pytest.raises(InvalidPlan, match="dataset: .* must be one address that begins with"):
+        fetch(source.format(file=file))

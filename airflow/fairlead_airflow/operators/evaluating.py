@@ -55,6 +55,8 @@ class EvaluateOperator(BaseOperator):
     :param questions: JSONL text, a list of rows, or the path of a JSONL file, which a relative
         one is from the DAG's folder. A row is ``{"prompt": …, "completion": …}`` or
         ``{"messages": [… , the assistant's]}``.
+    :param confined: Whether a path of questions must be relative and stay below the DAG's folder:
+        for questions that come from a run's form, whose author may not read all that a worker can.
     :param metrics: Of exact_match, perplexity and bleu, those that are wanted.
     :param judge: Grades each answer from 0 to 1, which makes the score ``judge``: the name of a
         ModelService or the fields of ``fairlead_airflow.judging.Judge``.
@@ -92,11 +94,13 @@ class EvaluateOperator(BaseOperator):
         timeout_seconds: float = 300,
         patience_seconds: float = 600,
         fairlead_conn_id: str = hooks.DEFAULT_CONNECTION,
+        confined: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.service = service
         self.questions = questions
+        self.confined = confined
         self.metrics = metrics
         self.judge = judge
         self.namespace = namespace
@@ -154,7 +158,7 @@ class EvaluateOperator(BaseOperator):
         likelihood.check_parameters(parameters)
         judge = judging.parse(self.judge)
         metrics = scores.check(self.metrics, has_judge=judge is not None)
-        asked = exam.load(self.questions, self._folder())
+        asked = exam.load(self.questions, self._folder(), self.confined)
         return examining.Work(
             endpoint=self.hook.endpoint(of),
             questions=exam.draw(asked, fields.optional_whole("at_most", self.at_most), self.seed),

@@ -58,6 +58,7 @@ def assess(group_id: str, trained_by: str, checked: Any, num_retrains: int) -> A
             service=service,
             namespace=NAMESPACE,
             questions="{{ params.questions }}",
+            confined=True,
             judge="{{ params.judge or '' }}",
         )
         asks = BranchPythonOperator(

@@ -42,15 +42,13 @@ def string() -> None:
         task_id="serve", manifest={"spec": spec}, grace_period=GRACE_PERIOD, **place
     )
     healthy = ConditionSensor(
-        task_id="health",
-        kind=names.MODELSERVICE,
-        condition=ModelServiceCondition.READY,
-        timeout=timing.TASK_TIMEOUT.total_seconds(),
-        **place,
-    )
+        task_id="health", kind=names.MODELSERVICE, condition=ModelServiceCondition.READY,
+        timeout=timing.TASK_TIMEOUT.total_seconds(), **place,
+    )  # fmt: skip
     examined = EvaluateOperator(
-        task_id="ask", service=NAME, namespace=NAMESPACE, questions="{{ params.questions }}"
-    )
+        task_id="ask", service=NAME, namespace=NAMESPACE, questions="{{ params.questions }}",
+        confined=True,
+    )  # fmt: skip
     validated = PythonOperator(
         task_id="validate", python_callable=validate, op_args=[examined.output], retries=0
     )
@@ -76,7 +74,7 @@ def provision(params: Mapping[str, Any], dag: Any, triggering_asset_events: Any)
     namespace = params["namespace"] or there.default_namespace()
     try:
         gates.check_available(gates.parse(params["gates"]), scores.ASKED)
-        asked = exam.load(params["questions"], Path(dag.fileloc).parent)
+        asked = exam.load(params["questions"], Path(dag.folder), confined=True)
         model = deploying.model_of(params, deploying.told(triggering_asset_events))
         claim = deploying.claim_of(model, _job(there, namespace, model))
     except _INVALID as invalid:

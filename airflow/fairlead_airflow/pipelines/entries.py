@@ -78,7 +78,7 @@ def questions(section: str) -> Param:
         format="multiline",
         title="Questions",
         description="JSONL with prompt (or messages) and completion, or the path of such a file"
-        " on the workers.",
+        " below the DAG file's folder, relative to it.",
         section=section,
     )
 

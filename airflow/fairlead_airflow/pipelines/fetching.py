@@ -1,4 +1,7 @@
-"""Training rows from where Airflow can open them: an http(s) address, an object store, a file."""
+"""Training rows from where Airflow can open them: an http(s) address or an object store.
+
+Never a file of the worker: who may start a run could have its content told.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,6 +18,10 @@ from fairlead_api import uris
 MAX_BYTES: Final = 4 * (rows.MAX_CHARS + 1)
 """Of more text than is allowed: UTF-8 takes four bytes a character at most."""
 TIMEOUT_SECONDS: Final = 120.0
+_HTTP: Final = ("http://", "https://")
+_STORES: Final = ("s3://", "gs://")
+_CHAIN: Final = "::"
+"""fsspec's sign for a storage behind another; it would lead to a second address."""
 LATER: Final = frozenset({408, 425, 429})
 """Statuses below 500 that another try may mend."""
 
@@ -38,7 +45,12 @@ def training_rows(form: Mapping[str, Any]) -> str | None:
     if source.startswith("pvc://"):
         uris.parse(source)
         return None
-    is_http = source.startswith(("http://", "https://"))
+    is_http = source.startswith(_HTTP)
+    if not is_http and (not source.startswith(_STORES) or _CHAIN in source):
+        raise InvalidPlan(
+            f"dataset: {source} must be one address that begins with pvc://, http://, https://,"
+            " s3:// or gs://"
+        )
     data = asyncio.run(_download(source, conn_id)) if is_http else _read(source, conn_id)
     text = _decode(source, data)
     rows.check(source, text, form["data_format"])
@@ -56,7 +68,7 @@ def _decode(source: str, data: bytes) -> str:
 
 
 def _read(source: str, conn_id: str | None) -> bytes:
-    """What lies in an object store or a file, and one byte more than is allowed at most."""
+    """What lies in an object store, and one byte more than is allowed at most."""
     try:
         path: Any = ObjectStoragePath(source, conn_id=conn_id)
         with path.open("rb") as stream:

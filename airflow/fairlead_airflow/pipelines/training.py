@@ -85,7 +85,7 @@ def check(params: Mapping[str, Any], dag: Any) -> dict[str, Any]:
     try:
         checking.require_one_source(params)
         checked = checking.fine_tune(params, fetching.training_rows(params))
-        asked = exam.load(params["questions"], Path(dag.folder))
+        asked = exam.load(params["questions"], Path(dag.folder), confined=True)
         _require_judge(params)
     except _INVALID as invalid:
         raise AirflowFailException(str(invalid)) from invalid
