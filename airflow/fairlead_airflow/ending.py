@@ -135,8 +135,13 @@ async def _end_over(source: stream.Kubernetes, work: Work, log: Log) -> None:
             await connection.suspend(work.of.name, work.uid)
 
 
-def in_worker(there: hooks.FairleadHook, task: TaskKey, work: Work | None, log: Log) -> bool:
-    """End the work, None before it is made, if the task is over; whether it is."""
+def in_worker(
+    there: Callable[[], hooks.FairleadHook], task: TaskKey, work: Work | None, log: Log
+) -> bool:
+    """End the work, None before it is made, if the task is over; whether it is.
+
+    Before that the connection isn't asked for: the signal may have come while its module loads.
+    """
     if work is not None and work.on_kill is OnKill.KEEP:
         return False
     if work is not None:
@@ -152,7 +157,7 @@ def in_worker(there: hooks.FairleadHook, task: TaskKey, work: Work | None, log: 
             _tell_spared(work, state, log)
         return False
     if work is not None:
-        now(there, work, "killed", log)
+        now(there(), work, "killed", log)
     return True
 
 

@@ -236,7 +236,7 @@ class ResourceOperator(BaseOperator):
     def on_kill(self) -> None:
         """Told to stop in a worker: where the task is over, its work ends too."""
         if self._asked_by is not None:
-            over = ending.in_worker(self.hook, self._asked_by, self._work, self.log)
+            over = ending.in_worker(lambda: self.hook, self._asked_by, self._work, self.log)
             self._is_over = self._is_over or over
 
     def resume_execution(
