@@ -200,3 +200,27 @@ def test_refused_route_is_why_the_service_is_not_ready(served):
     assert served.says("Ready") == ("False", "NotAccepted")
     assert served.says("Available") == ("True", "ReplicasReady")
     assert served.status["phase"] == "Degraded"
+
+
+@pytest.mark.parametrize(
+    ("parents", "required"),
+    [
+        ([parent(generation=1)], False),
+        ([parent(generation=1, resolved="False")], True),
+        ([], True),
+        ([parent(generation=1, name="other")], True),
+    ],
+    ids=["took the route before", "refused it before", "never spoke", "another's answer"],
+)
+def test_service_stays_ready_while_its_gateway_reads_a_change(
+    make_service, options, parents, required
+):
+    found = route.state(make_service(), observed(*parents), options)
+    assert (found.ready, found.required) == (None, required)
+
+
+def test_gateway_that_refuses_counts_more_than_one_that_reads(make_service, options):
+    refs = [{"name": "gateway", "namespace": "fairlead"}, {"name": "g", "namespace": "edge"}]
+    seen = observed(parent(generation=1), parent(accepted="False", name="g", namespace="edge"))
+    found = route.state(make_service(gatewayRefs=refs), seen, options)
+    assert (found.ready, found.reason, found.required) == (False, "NotAccepted", True)

@@ -20,6 +20,9 @@ API_VERSION: Final = "gateway.networking.k8s.io/v1"
 KIND: Final = "HTTPRoute"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
+_WANTED: Final = {"Accepted", "ResolvedRefs"}
+"""Conditions of a route that its gateways must all say are true."""
+
 
 @dataclass(frozen=True)
 class RouteState:
@@ -30,7 +33,8 @@ class RouteState:
     reason: str
     message: str
     required: bool
-    """Whether the ModelService is Ready only with it."""
+    """Whether the ModelService is Ready only with it. Not while a gateway that took the route as it
+    was has yet to speak of it as it is: each rollout changes it, and requests come through."""
 
 
 def gateway_refs(service: ModelService, options: Options) -> tuple[GatewayRef, ...]:
@@ -105,10 +109,10 @@ def state(service: ModelService, observed: Observed, options: Options) -> RouteS
         required = service.spec.gateway_refs is not None
         return RouteState(False, Reason.GATEWAY_API_ABSENT, message, required)
     manifest = children.by_name(observed.routes, service.metadata.name)
-    for ref in refs:
-        refusal = _refusal(_parent_ref(service, ref), observed, manifest)
-        if refusal is not None:
-            return refusal
+    said = (_refusal(_parent_ref(service, ref), observed, manifest) for ref in refs)
+    refusals = sorted(filter(None, said), key=lambda refusal: not refusal.required)
+    if refusals:
+        return refusals[0]
     return RouteState(True, Reason.ACCEPTED, url(service, observed, options), required=True)
 
 
@@ -124,25 +128,27 @@ def is_taken_in(manifest: Manifest, observed: Observed) -> bool:
 
 def _refusal(parent: Manifest, observed: Observed, manifest: Manifest | None) -> RouteState | None:
     key = _key(parent)
-    said = list(_said(parent, manifest))
+    generation = manifest["metadata"].get("generation", 0) if manifest else 0
+    said = list(_said(parent, manifest, generation))
     refused = next((condition for condition in said if condition["status"] == "False"), None)
     if refused is not None:
         message = f"Gateway {key}: {refused['reason']}: {refused.get('message', '')}"
         return RouteState(False, Reason.NOT_ACCEPTED, message, required=True)
-    if {condition["type"] for condition in said} == {"Accepted", "ResolvedRefs"}:
+    if {condition["type"] for condition in said} == _WANTED:
         return None
     if key in observed.gateways and observed.gateways[key] is None:
         message = f"there is no Gateway {key}; create it, or name another in spec.gatewayRefs"
         return RouteState(False, Reason.NOT_ACCEPTED, message, required=True)
     message = f"Gateway {key} has not answered yet"
-    return RouteState(None, Reason.PENDING, message, required=True)
+    before = _said(parent, manifest, 0)
+    took = {condition["type"] for condition in before if condition["status"] == "True"}
+    return RouteState(None, Reason.PENDING, message, required=took != _WANTED)
 
 
-def _said(parent: Manifest, manifest: Manifest | None) -> Iterator[dict[str, Any]]:
-    """The Accepted and ResolvedRefs conditions that a gateway gave the route as it is now."""
+def _said(parent: Manifest, manifest: Manifest | None, generation: int) -> Iterator[dict[str, Any]]:
+    """The conditions wanted that a gateway gave the route as it is since a generation."""
     if manifest is None:
         return
-    generation = manifest["metadata"].get("generation", 0)
     own = manifest["metadata"]["namespace"]
     for answer in manifest.get("status", {}).get("parents", []):
         named = {"namespace": own} | answer["parentRef"]
@@ -153,7 +159,7 @@ def _said(parent: Manifest, manifest: Manifest | None) -> Iterator[dict[str, Any
         for condition in answer.get("conditions", []):
             fresh = condition.get("observedGeneration", 0) >= generation
             spoken = fresh and condition["status"] != "Unknown"
-            if spoken and condition["type"] in ("Accepted", "ResolvedRefs"):
+            if spoken and condition["type"] in _WANTED:
                 yield condition
 
 
