@@ -6,12 +6,13 @@ seconds, and Airflow reads DAG files again and again.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import tenacity
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from fairlead_api import names
 
@@ -28,6 +29,9 @@ MERGE: Final = "application/merge-patch+json"
 PATIENCE_SECONDS: Final = 600  # an API server that is upgraded is away for minutes
 _ANONYMOUS: Final = "system:anonymous"  # who a failed exec plugin leaves us to be
 TRANSIENT: Final = frozenset({408, 410, 429, 500, 502, 503, 504})
+_FOR_GOOD: Final = frozenset({400, 403, 404, 422})
+"""Not 401 nor 409: credentials are renewed, and who changes a resource at once comes to an end."""
+_QUOTA: Final = "exceeded quota"  # also a 403, but others' work ends
 
 
 class Refused(AirflowException):
@@ -36,6 +40,11 @@ class Refused(AirflowException):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def is_for_good(self) -> bool:
+        """Whether the task's next try would be refused, too, unless a person does something."""
+        return self.status in _FOR_GOOD and _QUOTA not in str(self)
 
 
 class Unauthorized(Refused):
@@ -48,7 +57,7 @@ class Unreachable(AirflowException):
 
 @dataclass(frozen=True)
 class Target:
-    """One resource of ours."""
+    """One resource of ours; without a name all of its kind in the namespace."""
 
     kind: str
     namespace: str
@@ -71,7 +80,7 @@ class Target:
         return names.GROUP, names.VERSION, self.namespace, self.plural, self.name
 
     def __str__(self) -> str:
-        return f"{self.kind.lower()}/{self.name}"
+        return f"{self.kind.lower()}/{self.name}" if self.name else self.plural
 
 
 def named(of: Target, status: int | None, reason: str, text: str) -> Refused | Unreachable:
@@ -85,11 +94,25 @@ def named(of: Target, status: int | None, reason: str, text: str) -> Refused | U
     if status == 401 or _ANONYMOUS in text:
         return Unauthorized(f"{of}: the connection's credentials are not accepted: {message}", 401)
     if status == 403:
+        # So it answers for an unknown namespace, too, to whoever has rights in some only.
         message += (
-            f" (needed in namespace {of.namespace}: get, list, watch, create, patch and delete of"
-            f" {of.plural}; the chart adds them to the ClusterRole `edit`)"
+            f" (namespace {of.namespace} may not exist; the account needs get, list, watch, create,"
+            f" patch and delete of {of.plural} in it, which the chart adds to the ClusterRole"
+            " `edit`: kubectl create rolebinding NAME --clusterrole=edit"
+            f" --serviceaccount=NAMESPACE:ACCOUNT -n {of.namespace})"
         )
     return Refused(f"{of}: {message}", status)
+
+
+@contextmanager
+def failing_at_once() -> Iterator[None]:
+    """Fail the task without another try where the API server refuses for good."""
+    try:
+        yield
+    except Refused as refused:
+        if refused.is_for_good:
+            raise AirflowFailException(str(refused)) from refused
+        raise
 
 
 def patiently(seconds: float = PATIENCE_SECONDS) -> tenacity.Retrying:
