@@ -14,6 +14,11 @@
    and a job of this run that nobody waits for any more.
 
 Marking a run or a task as failed ends the training and frees its compute.
+
+### Its schedule
+Once unpaused, by Trigger's form too, it also trains by itself **each Sunday at 00:00 UTC**, with
+the defaults (runs that were missed are not made up for). To try it only, pause it again when your
+run has ended, by the switch beside its name; a run of a paused DAG gets no further.
 """
 
 from airflow.sdk import dag

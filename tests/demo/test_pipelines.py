@@ -96,6 +96,7 @@ def test_welcome_says_where_how_to_get_in_and_what_next(server):
     assert server.password() in said
     assert str(server.log) in said
     assert "ssh -L 8081:localhost:8081" in said
+    assert "all DAGs start paused" in said
     assert "Ctrl-C" in said
 
 

@@ -39,10 +39,17 @@ def test_second_demo_waits_for_the_first(monkeypatch, capsys):
         running.clear()
 
     monkeypatch.setattr(story, "tell", tell)
-    monkeypatch.setattr("fairlead_cluster.progress.note", lambda _line: may_end.set())
+    noted = []
+
+    def note(line):
+        noted.append(line)
+        may_end.set()
+
+    monkeypatch.setattr("fairlead_cluster.progress.note", note)
     first = threading.Thread(target=__main__.main, args=(["demo"],))
     first.start()
     assert told.wait(60)
     assert __main__.main(["demo"]) == 0  # waiting is what lets the first one end
     first.join()
     assert may_end.is_set()
+    assert "Ctrl-C here" in noted[0]

@@ -162,7 +162,8 @@ Airflow is ready:
 
 What to try next:
   log in, open a DAG ({dags}), press Trigger, fill in the form
-  a DAG with a schedule is paused until you unpause it
+  all DAGs start paused: Trigger's form unpauses; a run asked for otherwise stays queued until
+      you do; fine_tune, unpaused, also trains each Sunday at 00:00 UTC
   from another machine: ssh -L {server.port}:localhost:{server.port} THIS-MACHINE
   what its parts print: {server.log}
 

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def alone(settings: Settings) -> Iterator[None]:
     """Wait for the end of another demo on the same cluster."""
     where = slug(settings)
-    busy = f"another demo runs on {where}; waiting for its end"
+    busy = f"another demo runs on {where}; waiting for its end (Ctrl-C here waits no more)"
     # Beside the cache: a context of the user's own may be used without being root.
     with state.lock(settings.cache_dir, f"demo-{where}", busy):
         yield
