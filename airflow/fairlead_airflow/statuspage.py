@@ -20,7 +20,8 @@ from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_da
 from airflow.configuration import conf
 from airflow.models.connection import Connection as StoredConnection
 from airflow.sdk.exceptions import AirflowNotFoundException
-from fastapi import Depends, FastAPI, HTTPException, Query
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 
 from fairlead_airflow import hooks, looking, overview, provider
@@ -30,7 +31,19 @@ PAGE_SIZE: Final = 50
 LARGEST_PAGE: Final = 500
 _CONN_TYPES: Final = (provider.CONNECTION_TYPE, "kubernetes")
 _NAME: Final = r"^[A-Za-z0-9_.\-]{1,250}$"
-_LABEL: Final = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_LABEL: Final = r"^[a-z0-9]([\-a-z0-9]{0,61}[a-z0-9])?$"
+"""Browsers read it too, by rules that take a bare dash in brackets for an error."""
+_LABEL_IN_WORDS: Final = "lower-case letters, digits and dashes between them, at most 63"
+_MEANT: Final = {
+    "connection": "letters, digits, dots, dashes and underscores, at most 250",
+    "namespace": _LABEL_IN_WORDS,
+    "name": _LABEL_IN_WORDS,
+    "kind": f"{names.FINETUNEJOB} or {names.MODELSERVICE}",
+    "limit": f"a number from 1 to {LARGEST_PAGE}",
+}
+"""What a field of a query may be, for who reads the page."""
+_LONGEST_QUOTE: Final = 80
+_RESOURCE: Final = "/resource"
 _HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; form-action 'self';"
@@ -64,8 +77,27 @@ def make() -> FastAPI:
         openapi_url=None,
     )
     app.add_api_route("/", show_all, response_class=HTMLResponse)
-    app.add_api_route("/resource", show_one, response_class=HTMLResponse)
+    app.add_api_route(_RESOURCE, show_one, response_class=HTMLResponse)
+    app.exception_handler(RequestValidationError)(show_refusal)
     return app
+
+
+async def show_refusal(request: Request, refused: RequestValidationError) -> HTMLResponse:
+    """The page with what is wrong in its address; FastAPI asks the guard before it raises this."""
+    query = request.query_params
+    told = {box: query.get(box, "") for box in ("namespace", "kind", "name")}
+    told["connection"] = query.get("connection", hooks.DEFAULT_CONNECTION)
+    trouble = "; ".join(_refusal(error, query) for error in refused.errors())
+    is_one = request.url.path.endswith(_RESOURCE)
+    return page("resource.html" if is_one else "overview.html", told | {"trouble": trouble}, 422)
+
+
+def _refusal(error: Mapping[str, Any], query: Mapping[str, str]) -> str:
+    field = str(error["loc"][-1])
+    if field not in query:
+        return f"{field} is missing"
+    given = query[field][:_LONGEST_QUOTE]
+    return f"{field} “{given}” can't be: {_MEANT.get(field, error['msg'])}"
 
 
 async def show_all(
@@ -187,6 +219,11 @@ def templates() -> jinja2.Environment:
 
 def page(template: str, told: dict[str, Any], status: int = 200) -> HTMLResponse:
     """A page, which no cache may keep and no other site may frame."""
-    shared = {"gpu_hours_in_words": overview.GPU_HOURS, "trouble": ""}
+    shared = {
+        "gpu_hours_in_words": overview.GPU_HOURS,
+        "trouble": "",
+        "patterns": {"connection": _NAME, "namespace": _LABEL},
+        "meant": _MEANT,
+    }
     text = templates().get_template(template).render(shared | told)
     return HTMLResponse(text, status_code=status, headers=_HEADERS)

@@ -4,6 +4,7 @@ No cluster here: what a real API server answers is seen in tests/cluster/test_ai
 """
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -111,7 +112,9 @@ def kubeconfig(server="https://127.0.0.1:9", **user):
     }
 
 
-@pytest.mark.parametrize("path", ["/", "/resource?kind=FineTuneJob&name=a", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/", "/?namespace=Team", "/resource?kind=FineTuneJob&name=a", "/resource", "/docs"]
+)
 async def test_nobody_is_shown_anything_without_a_login(ask, path):
     assert (await ask(path)).status_code in (401, 404)
 
@@ -200,13 +203,50 @@ async def test_a_connection_of_another_type_is_not_used(app, ask, connect):
 
 
 @pytest.mark.parametrize(
-    "query",
-    [{"namespace": "../kube-system"}, {"limit": "100000"}, {"connection": "a/b"}],
-    ids=["path", "too many", "connection"],
+    ("query", "said"),
+    [
+        ({"namespace": "../kube-system"}, "namespace “../kube-system”"),
+        ({"namespace": "Team"}, "namespace “Team” can&#39;t be: lower-case letters"),
+        ({"limit": "100000"}, "limit “100000” can&#39;t be: a number from 1 to 500"),
+        ({"connection": "a/b"}, "connection “a/b”"),
+        ({"jobs": "t" * 5000}, "jobs “ttt"),
+    ],
+    ids=["path", "capital letter", "too many", "connection", "token"],
 )
-async def test_a_query_that_means_something_else_is_refused(app, ask, query):
+async def test_a_query_that_means_something_else_is_refused_by_its_field(app, ask, query, said):
     as_user(app, "admin")
-    assert (await ask(**query)).status_code == 422
+    answer = await ask(**query)
+    assert answer.status_code == 422
+    assert said in answer.text
+    assert len(answer.text) < 10_000
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    boxes = {"connection": "fairlead_default", "namespace": ""} | query
+    assert all(f'value="{boxes[name]}"' in answer.text for name in ("connection", "namespace"))
+
+
+async def test_a_refused_resource_is_named_and_escaped(app, ask):
+    as_user(app, "admin")
+    answer = await ask("/resource", kind="Pod", name="<b>")
+    assert answer.status_code == 422
+    assert "kind “Pod” can&#39;t be: FineTuneJob or ModelService" in answer.text
+    assert "name “&lt;b&gt;” can&#39;t be: lower-case letters" in answer.text
+    assert "name is missing" in (await ask("/resource", kind="FineTuneJob")).text
+
+
+async def test_who_may_not_read_the_connection_is_refused_before_the_query(app, ask):
+    as_user(app, "viewer")
+    assert (await ask(namespace="Team")).status_code == 403
+
+
+def test_boxes_take_what_the_page_takes():
+    """Browsers read a pattern by the rules of JavaScript's v flag: there, a bare - is an error."""
+    text = statuspage.page("overview.html", {"trouble": "none"}).body.decode()
+    patterns = re.findall(r'name="(\w+)" [^>]*pattern="([^"]+)"', text)
+    assert [name for name, _ in patterns] == ["connection", "namespace"]
+    for name, pattern in patterns:
+        assert re.fullmatch(pattern, "a-team1")
+        assert not re.fullmatch(pattern, "a/b"), name
+        assert not re.search(r"(\[|[^\\a-z0-9A-Z])-", pattern), name
 
 
 async def test_two_requests_at_once_get_each_their_own_cluster(app, ask, connect):
