@@ -89,8 +89,14 @@ class FairleadHook(KubernetesHook):
         gateway: str | None = self._get_field("gateway_address")  # type: ignore[no-untyped-call]
         return endpoints.of_body(body, gateway or "")
 
-    def apply(self, body: Manifest) -> Manifest:
-        """Server-side apply; what others have set otherwise is taken over."""
+    def apply(self, body: Manifest, dry_run: bool = False) -> Manifest:
+        """Server-side apply; what others have set otherwise is taken over.
+
+        Args:
+            body: The whole manifest.
+            dry_run: Only find out whether it would be taken: rights, namespace and admission.
+        """
+        rehearsed: dict[str, Any] = {"dry_run": "All"} if dry_run else {}
         answer = self._call(
             Target.of(body),
             "patch_namespaced_custom_object",
@@ -99,6 +105,7 @@ class FairleadHook(KubernetesHook):
             field_validation="Strict",
             force=True,
             _content_type=APPLY,
+            **rehearsed,
             _preload_content=False,  # the client would drop the body of a 201
         )
         applied: Manifest = json.loads(answer.data)

@@ -170,9 +170,29 @@ def test_validation_fails_for_good(examined):
 @pytest.mark.parametrize("metric", ["judge", "human"])
 def test_gate_on_a_score_that_nobody_measures_is_refused_before_the_cluster_is_asked(metric):
     gate = {"metric": metric, "operator": ">=", "threshold": 0.5}
-    form = {"gates": [HALF[0], gate], "namespace": "team"}
+    form = {"gates": [HALF[0], gate]}
     with pytest.raises(AirflowFailException, match=rf"gates\[1\]\.metric: {metric} will not be"):
-        deployment.provision(form, None, {})
+        deployment.provision(form, DAG("deploy_model"), triggered(None), None, {})
+
+
+def triggered(conf):
+    """A run, as far as its first task asks for it."""
+    moment = SimpleNamespace(date=lambda: SimpleNamespace(isoformat=lambda: "2026-02-01"))
+    return SimpleNamespace(run_after=moment, conf=conf)
+
+
+FIRST_TASKS = [
+    lambda dag, run: training.check({}, dag, run, None),
+    lambda dag, run: deployment.provision({}, dag, run, None, {}),
+    lambda dag, run: batch.day({}, dag, run),
+]
+
+
+@pytest.mark.parametrize("first_task", FIRST_TASKS, ids=["fine_tune", "deploy_model", "batches"])
+def test_parameter_that_the_dag_does_not_have_is_refused_first(first_task):
+    dag = DAG("own", params={"name": "units", "dataset": ""})
+    with pytest.raises(AirflowFailException, match="^datset: .*; is dataset meant"):
+        first_task(dag, triggered({"name": "units", "datset": "pvc://a/b"}))
 
 
 @pytest.mark.parametrize(
@@ -184,9 +204,8 @@ def test_gate_on_a_score_that_nobody_measures_is_refused_before_the_cluster_is_a
     ids=["given", "the run's"],
 )
 def test_files_of_a_day_lie_below_the_folder(changes, prompts):
-    moment = SimpleNamespace(date=lambda: SimpleNamespace(isoformat=lambda: "2026-02-01"))
-    run = SimpleNamespace(run_after=moment)
-    found = batch.day(changes | {"parameters": {"seed": 1}}, run)
+    dag = DAG("batch_generation", params={"day": None})
+    found = batch.day(changes | {"parameters": {"seed": 1}}, dag, triggered({"day": None}))
     assert (found["prompts"], found["parameters"]) == (prompts, {"seed": 1})
     assert found["folder"] == f"/data/results/{found['day']}"
 

@@ -206,6 +206,20 @@ def test_merged_lays_member_over_member():
 # --- checks before any compute
 
 
+@pytest.mark.parametrize("conf", [None, {}, {"a": 1}], ids=["none", "empty", "known"])
+def test_parameters_of_the_dag_are_taken(conf):
+    checking.require_known(conf, ["a", "b"])
+
+
+def test_every_unknown_parameter_is_named_with_what_may_be_meant():
+    with pytest.raises(plan.InvalidPlan) as refused:
+        checking.require_known({"qestions": "", "questions": "", "zz": 1}, ["questions", "name"])
+    assert str(refused.value).splitlines() == [
+        "qestions: this DAG has no such parameter; is questions meant?",
+        "zz: this DAG has no such parameter; there are questions, name",
+    ]
+
+
 def test_default_form_can_come_to_an_end():
     checked = checking.fine_tune(form(parameters.fine_tune), None)
     assert set(checked) == {"job", "longer_job", "engine", "resources"}

@@ -1,13 +1,15 @@
 """What the pipelines' last tasks do to a real API server: they end what their run made only."""
 
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from fairlead_airflow import hooks, naming, operators
-from fairlead_airflow.pipelines import cleaning, parameters, room, training
+from fairlead_airflow.pipelines import cleaning, deployment, parameters, room, training
 from fairlead_airflow.pipelines.rollback import RollBackOperator
 from fairlead_api import names
 
@@ -20,6 +22,7 @@ JOB = {
     "storage": {"claimName": "work"},
 }
 MAKERS = ["assess.serve", "assess_again.serve"]
+PATIENCE_SECONDS = 120
 MOMENT = "2026-01-01T00:00:00Z"
 
 
@@ -218,13 +221,118 @@ def test_nothing_to_go_back_from_is_fine():
 # --- checks, room and ends
 
 
+def check(**changes):
+    form = {key: param.value for key, param in parameters.fine_tune().items()} | changes
+    run, ti = SimpleNamespace(conf=None), context("check")["ti"]
+    return training.check(form, DAG("fine_tune"), run, ti)
+
+
+def provision(**changes):
+    form = {key: param.value for key, param in parameters.deploy_model().items()} | changes
+    run, ti = SimpleNamespace(conf=None), context("provision")["ti"]
+    return deployment.provision(form, DAG("deploy_model"), run, ti, {})
+
+
+def scale_back():
+    task = operators.ScaleOperator(task_id="scale_down", name="units", restores=True)
+    return task.execute(context("scale_down"))
+
+
 def test_judge_that_is_not_there_is_missed_before_any_compute(team, serve):
-    form = {key: param.value for key, param in parameters.fine_tune().items()} | {"judge": "big"}
-    dag = SimpleNamespace(folder=".")
     with pytest.raises(AirflowFailException, match=f"judge: modelservice/big is not .* {team}"):
-        training.check(form, dag)
+        check(judge="big")
     serve("big", "pvc://work/big", "somebody")
-    assert training.check(form, dag)["job"]
+    assert check(judge="big")["job"]
+
+
+MODEL = {"fine_tune_job": None, "model_uri": "pvc://work/model"}
+
+
+def test_checks_leave_nothing_in_the_cluster(kubectl, team):
+    check()
+    assert provision(**MODEL) == {"uri": "pvc://work/model"}
+    kinds = ",".join(f"{plural}.{names.GROUP}" for plural in hooks.PLURALS.values())
+    assert kubectl("get", kinds, "-n", team, "-o", "name") == ""
+
+
+def test_namespace_that_is_not_there_is_found_before_any_compute():
+    with pytest.raises(AirflowFailException, match='namespaces "nowhere" not found'):
+        check(namespace="nowhere")
+    with pytest.raises(AirflowFailException, match="claim work is not there .namespace nowhere"):
+        provision(namespace="nowhere", **MODEL)
+
+
+def test_service_that_the_cluster_would_not_take_is_found_before_it_changes(kubectl, team):
+    refusal = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": team},
+        "spec": {
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": team}},
+                "resourceRules": [
+                    {
+                        "apiGroups": [names.GROUP],
+                        "apiVersions": ["*"],
+                        "operations": ["CREATE"],
+                        "resources": [names.MODELSERVICE_PLURAL],
+                    }
+                ],
+            },
+            "validations": [{"expression": "false", "message": "the team serves nothing"}],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": team},
+        "spec": {"policyName": team, "validationActions": ["Deny"]},
+    }
+    policy = json.dumps({"apiVersion": "v1", "kind": "List", "items": [refusal, binding]})
+    kubectl("apply", "-f", "-", stdin=policy)
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        with pytest.raises(AirflowFailException, match="the team serves nothing"):
+            while time.monotonic() < deadline:  # a policy counts after a moment
+                provision(**MODEL)
+        with pytest.raises(AirflowFailException, match="the team serves nothing"):
+            check()
+    finally:
+        kubectl("delete", "-f", "-", stdin=policy)
+
+
+@pytest.fixture
+def without_rights(cluster, kubectl, team, monkeypatch):
+    """Makes the connection that of an account which may do nothing."""
+
+    kubectl("create", "serviceaccount", "nobody", "-n", team)
+    token = kubectl("create", "token", "nobody", "-n", team).strip()
+    config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
+    config["users"][0]["user"] = {"token": token}
+    extra = {"kube_config": config, "namespace": team}
+    described = json.dumps({"conn_type": "fairlead", "extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_FAIRLEAD_DEFAULT", described)
+
+
+TASKS = {
+    "check": check,
+    "provision": lambda: provision(**MODEL),
+    "submit": lambda: operators.SubmitOperator(
+        task_id="train.submit", manifest={"spec": JOB}
+    ).execute(context("train.submit")),
+    "clean_up": lambda: clean(),
+    "roll_back": lambda: go_back(record({"model": OLD})),
+    "scale_down": scale_back,
+    "delete": lambda: operators.DeleteOperator(
+        task_id="delete", kind=names.MODELSERVICE, name="units"
+    ).execute(context("delete")),
+}
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_task_of_who_has_no_rights_fails_at_once(without_rights, task):
+    with pytest.raises(AirflowFailException, match="[Ff]orbidden"):
+        task()
 
 
 def test_claims_and_quotas_of_a_namespace_are_seen(there, kubectl, team):

@@ -35,7 +35,10 @@ class DeleteOperator(BaseOperator):
         if self.kind not in hooks.PLURALS:
             known = ", ".join(hooks.PLURALS)
             raise AirflowFailException(f"kind {self.kind!r} is not one of {known}")
-        there = hooks.FairleadHook(self.fairlead_conn_id)
+        with hooks.failing_at_once():
+            self._delete(hooks.FairleadHook(self.fairlead_conn_id))
+
+    def _delete(self, there: hooks.FairleadHook) -> None:
         of = hooks.Target(self.kind, self.namespace or there.default_namespace(), self.name)
         found = there.read(of)
         if found is None:

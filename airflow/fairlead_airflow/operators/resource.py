@@ -90,7 +90,9 @@ class ResourceOperator(BaseOperator):
         """Make the resource, or take over what an earlier try made, and wait for it."""
         self._asked_by = task_key(context)
         try:
-            return self.wait_for(self._begin(self.body(context)))
+            with hooks.failing_at_once():
+                standing = self._begin(self.body(context))
+            return self.wait_for(standing)
         except AirflowTaskTimeout:
             # Airflow tells the task to stop, too, but says that it is running.
             if self._work is not None:
@@ -201,12 +203,7 @@ class ResourceOperator(BaseOperator):
     ) -> Mapping[str, Any]:
         of = hooks.Target.of(wanted)
         self.log.info("%s %s in namespace %s", "changing" if found else "making", of, of.namespace)
-        try:
-            return self.hook.apply(submission.with_maker(wanted, found))
-        except hooks.Refused as refused:
-            if refused.status in (400, 422):
-                raise AirflowFailException(str(refused)) from refused
-            raise
+        return self.hook.apply(submission.with_maker(wanted, found))
 
     def finish(self, of: hooks.Target, event: Mapping[str, str]) -> dict[str, Any]:
         """Hand on the result; raises where there is none."""

@@ -67,7 +67,8 @@ class ScaleOperator(ResourceOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Scale, and wait; a service to be restored may be gone."""
         if self.restores:
-            found = self._scaled(hooks.Target.of(self.body(context)))
+            with hooks.failing_at_once():
+                found = self._scaled(hooks.Target.of(self.body(context)))
             return self.result(found) if found is not None else {}
         return super().execute(context)
 

@@ -11,6 +11,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.configuration import conf
 from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException
 
 from fairlead_airflow.operators.batches import (
     FilterAnswersOperator,
@@ -19,7 +20,7 @@ from fairlead_airflow.operators.batches import (
 )
 from fairlead_airflow.operators.generating import BatchGenerateOperator
 from fairlead_airflow.operators.scaling import ScaleOperator
-from fairlead_airflow.pipelines import cleaning, timing
+from fairlead_airflow.pipelines import checking, cleaning, plan, timing
 from fairlead_airflow.pipelines.serving import NAME, NAMESPACE
 
 LOOK_SECONDS: Final = 60.0
@@ -99,8 +100,12 @@ class PromptsSensor(BaseSensorOperator):
         return False
 
 
-def day(params: Mapping[str, Any], dag_run: Any) -> dict[str, Any]:
+def day(params: Mapping[str, Any], dag: Any, dag_run: Any) -> dict[str, Any]:
     """Which day's prompts, and where they and their answers lie."""
+    try:
+        checking.require_known(dag_run.conf, dag.params)
+    except plan.InvalidPlan as invalid:
+        raise AirflowFailException(str(invalid)) from invalid
     chosen = params["day"] or dag_run.run_after.date().isoformat()
     folder = params["folder"] or str(Path(conf.get("core", "dags_folder")).parent / "fairlead")
     places = paths(chosen, folder)

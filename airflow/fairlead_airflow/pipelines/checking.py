@@ -1,6 +1,7 @@
 """Whether a run can come to an end at all, found out before it spends compute; pure."""
 
-from collections.abc import Mapping, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fairlead_airflow import gates, scores
@@ -47,6 +48,26 @@ def _longer(form: Mapping[str, Any], job: Manifest) -> Manifest:
             why = f"retrain: training once more takes {plan.RETRAIN_FACTOR} times the steps"
             raise InvalidPlan(f"{invalid}\n{why}: take fewer, or switch it off") from invalid
     return longer
+
+
+def require_known(conf: Mapping[str, Any] | None, parameters: Iterable[str]) -> None:
+    """Have who triggered a run give parameters only that its DAG has: Airflow takes any.
+
+    Args:
+        conf: What the run was triggered with.
+        parameters: Names of the DAG's own.
+
+    Raises:
+        InvalidPlan: With each name, and the one that may be meant.
+    """
+    names_ = list(parameters)
+    unknown = []
+    for key in sorted(set(conf or {}) - set(names_)):
+        close = difflib.get_close_matches(key, names_, n=1)
+        hint = f"; is {close[0]} meant?" if close else f"; there are {', '.join(names_)}"
+        unknown.append(f"{key}: this DAG has no such parameter{hint}")
+    if unknown:
+        raise InvalidPlan("\n".join(unknown))
 
 
 def require_one_source(form: Mapping[str, Any]) -> None:

@@ -56,9 +56,11 @@ class CleanUpOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, list[str]]:
         """Delete, and wait until it is gone; returns what was deleted and what was left."""
-        there = hooks.FairleadHook(self.fairlead_conn_id)
+        with hooks.failing_at_once():  # else the next run waits for tries that are in vain
+            return self._clean(hooks.FairleadHook(self.fairlead_conn_id), task_key(context))
+
+    def _clean(self, there: hooks.FairleadHook, key: naming.TaskKey) -> dict[str, list[str]]:
         namespace = self.namespace or there.default_namespace()
-        key = task_key(context)
         done: dict[str, list[str]] = {"deleted": [], "kept": []}
         for of, makers in self._targets(namespace, key):
             found = there.read(of)

@@ -11,11 +11,20 @@ from typing import Any, Final
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow import exam, gates, hooks, scores
+from fairlead_airflow import exam, gates, hooks, naming, scores
 from fairlead_airflow.operators.evaluating import EvaluateOperator
+from fairlead_airflow.operators.resource import task_key
 from fairlead_airflow.operators.scaling import ScaleOperator
 from fairlead_airflow.operators.serving import ServeOperator
-from fairlead_airflow.pipelines import cleaning, deploying, plan, room, timing
+from fairlead_airflow.pipelines import (
+    checking,
+    cleaning,
+    deploying,
+    plan,
+    rehearsal,
+    room,
+    timing,
+)
 from fairlead_airflow.pipelines.rollback import RollBackOperator
 from fairlead_airflow.pipelines.serving import NAME, NAMESPACE
 from fairlead_airflow.sensors import ConditionSensor
@@ -68,32 +77,46 @@ def string() -> None:
     cleaning.finish([scaled], back)
 
 
-def provision(params: Mapping[str, Any], dag: Any, triggering_asset_events: Any) -> dict[str, Any]:
+def provision(
+    params: Mapping[str, Any], dag: Any, dag_run: Any, ti: Any, triggering_asset_events: Any
+) -> dict[str, Any]:
     """See that what the service needs is there; returns which model it is to serve."""
-    there = hooks.FairleadHook()
-    namespace = params["namespace"] or there.default_namespace()
     try:
+        checking.require_known(dag_run.conf, dag.params)
         gates.check_available(gates.parse(params["gates"]), scores.ASKED)
         asked = exam.load(params["questions"], Path(dag.folder), confined=True)
         model = deploying.model_of(params, deploying.told(triggering_asset_events))
-        claim = deploying.claim_of(model, _job(there, namespace, model))
+        with hooks.failing_at_once():
+            claim = _ask_cluster(params, model, task_key({"ti": ti}))
     except _INVALID as invalid:
         raise AirflowFailException(str(invalid)) from invalid
     log.info("%s, to be asked %d questions; its files are on claim %s", model, len(asked), claim)
+    return model
+
+
+def _ask_cluster(params: Mapping[str, Any], model: dict[str, Any], key: naming.TaskKey) -> str:
+    """See that the model is there and its service would be taken; returns the model's claim."""
+    there = hooks.FairleadHook()
+    namespace = params["namespace"] or there.default_namespace()
+    claim = deploying.claim_of(model, _job(there, namespace, model))
     for line in deploying.quota_lines(room.quotas(there, namespace)):
         log.info("%s", line)
     if not room.has_claim(there, namespace, claim):
-        raise AirflowFailException(f"claim {claim} is not there (namespace {namespace})")
-    return model
+        raise plan.InvalidPlan(f"claim {claim} is not there (namespace {namespace})")
+    of = hooks.Target(names.MODELSERVICE, namespace, params["name"])
+    rehearsal.require_taken(there, of, plan.modelservice(params, model), key)
+    return claim
 
 
 def register(model: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """Write down what is deployed, its digest, and what serves before it."""
     there = hooks.FairleadHook()
     namespace = params["namespace"] or there.default_namespace()
-    service = there.read(hooks.Target(names.MODELSERVICE, namespace, params["name"]))
     try:
-        record = deploying.record(params, model, _job(there, namespace, model), service)
+        with hooks.failing_at_once():
+            service = there.read(hooks.Target(names.MODELSERVICE, namespace, params["name"]))
+            job = _job(there, namespace, model)
+        record = deploying.record(params, model, job, service)
     except _INVALID as invalid:
         raise AirflowFailException(str(invalid)) from invalid
     log.info("to serve %s, %s", record["uri"], record["digest"] or "of a digest not known yet")

@@ -35,6 +35,10 @@ class RollBackOperator(ServeOperator):
         if self._is_found_good(context):
             self.log.info("the deployment was found good: it stays")
             return {}
+        with hooks.failing_at_once():
+            return self._go_back(context)
+
+    def _go_back(self, context: Context) -> dict[str, Any]:
         namespace = self.namespace or self.hook.default_namespace()
         of = hooks.Target(self.kind, namespace, str(self.name))
         found = self.hook.read(of)

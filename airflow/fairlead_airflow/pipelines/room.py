@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from airflow.sdk.exceptions import AirflowException
-
 from fairlead_airflow import hooks
 
 _SECONDS: Final = 60
@@ -39,7 +37,8 @@ def quotas(there: hooks.FairleadHook, namespace: str) -> list[dict[str, Any]]:
     return plain
 
 
-def _named(what: str, namespace: str, refused: Any) -> AirflowException:
-    return AirflowException(
-        f"{what} of namespace {namespace}: the API server says {refused.status} {refused.reason}"
-    )
+def _named(what: str, namespace: str, refused: Any) -> hooks.Refused | hooks.Unreachable:
+    said = f"{what} of namespace {namespace}: the API server says {refused.status} {refused.reason}"
+    if not refused.status or refused.status in hooks.TRANSIENT:
+        return hooks.Unreachable(said)
+    return hooks.Refused(said, refused.status)

@@ -9,8 +9,18 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import AirflowFailException
 
-from fairlead_airflow import assets, exam, gates, hooks, httpconnection
-from fairlead_airflow.pipelines import assessing, checking, cleaning, fetching, plan, rows, telling
+from fairlead_airflow import assets, exam, gates, hooks, httpconnection, naming
+from fairlead_airflow.operators.resource import task_key
+from fairlead_airflow.pipelines import (
+    assessing,
+    checking,
+    cleaning,
+    fetching,
+    plan,
+    rehearsal,
+    rows,
+    telling,
+)
 from fairlead_airflow.pipelines.assessing import FIRST, JUDGED, SECOND
 from fairlead_airflow.pipelines.plan import CANDIDATE, STAGING, beside
 from fairlead_airflow.pipelines.serving import NAME, NAMESPACE, serve
@@ -80,26 +90,45 @@ def _train(group_id: str, job: Any) -> FineTunePipelineTaskGroup:
     )
 
 
-def check(params: Mapping[str, Any], dag: Any) -> dict[str, Any]:
+def check(params: Mapping[str, Any], dag: Any, dag_run: Any, ti: Any) -> dict[str, Any]:
     """Find out before any compute is spent whether this run can come to an end."""
     try:
+        checking.require_known(dag_run.conf, dag.params)
         checking.require_one_source(params)
         checked = checking.fine_tune(params, fetching.training_rows(params))
         asked = exam.load(params["questions"], Path(dag.folder), confined=True)
-        _require_judge(params)
+        with hooks.failing_at_once():
+            _ask_cluster(params, checked, task_key({"ti": ti}))
     except _INVALID as invalid:
         raise AirflowFailException(str(invalid)) from invalid
     log.info("%d questions; scores: %s", len(asked), ", ".join(checking.metrics(params)))
     return checked
 
 
-def _require_judge(params: Mapping[str, Any]) -> None:
-    """See that the judge is there; it need not be Ready before it is asked."""
-    if not params["judge"]:
-        return
+def _ask_cluster(
+    params: Mapping[str, Any], checked: Mapping[str, Any], key: naming.TaskKey
+) -> None:
+    """See that the judge is there, and that the job and what serves it would be taken.
+
+    Under a name of this task's own: the job of an earlier try may be there, with another spec.
+    """
     there = hooks.FairleadHook()
     namespace = params["namespace"] or there.default_namespace()
-    of = hooks.Target(names.MODELSERVICE, namespace, params["judge"])
+    if params["judge"]:
+        _require_judge(there, namespace, params["judge"])
+    name = naming.resource_name(key)
+    model = {"fineTuneJobRef": {"name": name}}
+    served = {"model": model, "engine": checked["engine"], "resources": checked["resources"]}
+    for kind, body in (
+        (names.FINETUNEJOB, checked["job"]),
+        (names.MODELSERVICE, {"spec": served}),
+    ):
+        rehearsal.require_taken(there, hooks.Target(kind, namespace, name), body, key)
+
+
+def _require_judge(there: hooks.FairleadHook, namespace: str, name: str) -> None:
+    """It need not be Ready before it is asked."""
+    of = hooks.Target(names.MODELSERVICE, namespace, name)
     if there.read(of) is None:
         raise plan.InvalidPlan(f"judge: {of} is not there (namespace {namespace})")
 
