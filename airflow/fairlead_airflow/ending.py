@@ -77,24 +77,29 @@ def spares(state: str) -> bool:
     return state not in taskstate.OVER
 
 
-async def in_triggerer(task: TaskKey, work: Work, conn_id: str, log: Log) -> None:
-    """End the work if the task is over; done however often the caller is cancelled meanwhile.
-
-    Airflow cancels a trigger again each second until it has ended, which would cut this off.
-    """
-    if work.on_kill is OnKill.KEEP:
-        return
+def in_triggerer(task: TaskKey, work: Work, conn_id: str, log: Log) -> asyncio.Task[None]:
+    """Begin to end the work if the task is over; it is done whatever becomes of the caller."""
     going = asyncio.create_task(_ask_and_end(task, work, conn_id, log), name="fairlead-kill")
     _going.add(going)
     going.add_done_callback(_going.discard)
+    return going
+
+
+async def carried_out(going: asyncio.Task[None], log: Log) -> None:
+    """Wait until an end is done, however it goes and however often the caller is cancelled.
+
+    Airflow cancels a trigger again each second until it has ended, which would cut this off.
+    """
     while not going.done():
         try:
-            await asyncio.shield(going)
+            await asyncio.wait({going})
         except asyncio.CancelledError:
-            log.debug("cancelled again; the kill of %s goes on", work.of)
+            log.debug("cancelled again; the kill goes on")
 
 
 async def _ask_and_end(task: TaskKey, work: Work, conn_id: str, log: Log) -> None:
+    if work.on_kill is OnKill.KEEP:
+        return
     try:
         state = await taskstate.in_triggerer(task)
     except taskstate.Unknown as unknown:

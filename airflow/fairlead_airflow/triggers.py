@@ -54,6 +54,7 @@ class ResourceTrigger(BaseTrigger):
         self.waits_for = naming.TaskKey(**task)
         self.on_kill_action = OnKill(on_kill)
         self._has_fired = False
+        self._end: asyncio.Task[None] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, from which another triggerer goes on."""
@@ -114,4 +115,14 @@ class ResourceTrigger(BaseTrigger):
         if self._has_fired:
             return
         work = ending.Work(self.of, self.uid, self.on_kill_action)
-        await ending.in_triggerer(self.waits_for, work, self.fairlead_conn_id, self.log)
+        self._end = ending.in_triggerer(self.waits_for, work, self.fairlead_conn_id, self.log)
+        await ending.carried_out(self._end, self.log)
+        self._end.result()
+
+    async def cleanup(self) -> None:
+        """Be over after the end of the work only: the task's log, which tells of it, closes then.
+
+        Airflow's wait for ``on_kill`` is cut off when it cancels the trigger for the third time.
+        """
+        if self._end is not None:
+            await ending.carried_out(self._end, self.log)

@@ -1,5 +1,7 @@
 """A worker may be told to stop at any moment, and be killed while it asks whether it is over."""
 
+import asyncio
+import dataclasses
 import logging
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import pytest
 
 from fairlead_airflow import ending, hooks, naming, taskstate
 from fairlead_airflow.ending import OnKill, Work
+from fairlead_airflow.triggers import ResourceTrigger
 
 KEY = naming.TaskKey("daily", "train", "run-1")
 OF = hooks.Target("FineTuneJob", "team", "units")
@@ -112,3 +115,32 @@ def test_told_to_stop_while_the_clients_load_it_ends_what_it_comes_to_make(state
         assert "told\n" in said
         out, err = worker.communicate("go on\n", timeout=PATIENCE_SECONDS)
     assert end in out.splitlines(), err
+
+
+async def test_trigger_is_not_over_before_it_has_told_what_its_kill_did(monkeypatch, capsys):
+    """Airflow closes the task's log when the trigger is, and its own wait is cut off before."""
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def state(task):
+        asked.set()
+        await answered.wait()
+        return "running"
+
+    monkeypatch.setattr(taskstate, "in_triggerer", state)
+    of = dataclasses.asdict(OF)
+    trigger = ResourceTrigger(**of, uid="1", generation=1, fairlead_conn_id="c", task=vars(KEY))
+    kill = asyncio.create_task(asyncio.wait_for(trigger.on_kill(), PATIENCE_SECONDS))
+    await asked.wait()
+    for _ in range(3):
+        kill.cancel("user-action")
+        await asyncio.sleep(0)
+    await asyncio.wait({kill})
+    end = asyncio.create_task(trigger.cleanup())
+    for _ in range(3):
+        await asyncio.sleep(0)
+        end.cancel("user-action")
+    is_over_early = end.done()
+    answered.set()
+    await asyncio.wait({end})
+    assert not is_over_early
+    assert "finetunejob/units goes on" in capsys.readouterr().out
