@@ -373,6 +373,30 @@ def test_job_without_a_model_to_give_is_named(job, make_condition, status, words
         deploying.claim_of(REF, found)
 
 
+def test_jobs_that_have_a_model_are_named_newest_first(job, make_condition):
+    def made(day, condition="Complete", kind="Model"):
+        found = job(conditions=[make_condition(condition)], artifact=ARTIFACT | {"kind": kind})
+        found["metadata"] |= {
+            "name": f"job-{day}",
+            "creationTimestamp": f"2026-01-0{day}T00:00:00Z",
+        }
+        return found
+
+    jobs = [made(day) for day in (1, 7, 2, 3, 5, 6)]
+    assert deploying.instead("team", [*jobs, made(8, "Failed"), made(9, kind="Adapter")]) == (
+        "namespace team has models of job-7, job-6, job-5, job-3, job-2 and 1 more"
+    )
+
+
+@pytest.mark.parametrize(
+    ("jobs", "words"),
+    [([], "no FineTuneJob of namespace team has a model"), (None, "kubectl get ftj -n team")],
+    ids=["none", "too many to list"],
+)
+def test_how_to_find_a_job_is_said_where_none_is_named(jobs, words):
+    assert words in deploying.instead("team", jobs)
+
+
 def test_record_says_what_is_deployed_and_what_serves_before(job, service, make_condition):
     done = job(conditions=[make_condition("Complete")], artifact=ARTIFACT)
     old = service(spec={"model": {"uri": "pvc://work/old"}, "replicas": 3})

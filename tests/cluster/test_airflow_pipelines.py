@@ -22,6 +22,14 @@ JOB = {
     "storage": {"claimName": "work"},
 }
 MAKERS = ["assess.serve", "assess_again.serve"]
+ARTIFACT = {
+    "uri": "pvc://work/model",
+    "digest": f"sha256:{'0' * 64}",
+    "sizeBytes": 1,
+    "kind": "Model",
+    "baseModel": "pvc://work/base",
+    "datasetDigest": "",
+}
 PATIENCE_SECONDS = 120
 MOMENT = "2026-01-01T00:00:00Z"
 
@@ -85,7 +93,7 @@ def clean(run_id="run-1", **changes):
     return task.execute(context("clean_up", run_id))
 
 
-def complete(kubectl, team, job):
+def complete(kubectl, team, job, artifact=None):
     condition = {
         "type": "Complete",
         "status": "True",
@@ -93,7 +101,8 @@ def complete(kubectl, team, job):
         "message": "",
         "lastTransitionTime": MOMENT,
     }
-    patch = json.dumps({"status": {"conditions": [condition]}})
+    status = {"conditions": [condition]} | ({"artifact": artifact} if artifact else {})
+    patch = json.dumps({"status": status})
     kind = f"{names.FINETUNEJOB_PLURAL}.{names.GROUP}"
     kubectl("patch", kind, job, "-n", team, "--subresource=status", "--type=merge", "-p", patch)
 
@@ -260,6 +269,14 @@ def test_namespace_that_is_not_there_is_found_before_any_compute():
         check(namespace="nowhere")
     with pytest.raises(AirflowFailException, match="claim work is not there .namespace nowhere"):
         provision(namespace="nowhere", **MODEL)
+
+
+def test_jobs_to_deploy_are_named_where_the_one_asked_for_is_not_there(kubectl, team, train):
+    done = train()
+    train("run-2")
+    complete(kubectl, team, done, ARTIFACT)
+    with pytest.raises(AirflowFailException, match=f"units is not there; .* models of {done}$"):
+        provision()
 
 
 def test_service_that_the_cluster_would_not_take_is_found_before_it_changes(kubectl, team):

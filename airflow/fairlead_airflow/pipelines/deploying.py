@@ -1,7 +1,7 @@
 """What deploy_model decides: which model, whether it fits, whether it is good; pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from fairlead_airflow import gates
 from fairlead_airflow.manifests import Manifest
@@ -10,9 +10,15 @@ from fairlead_api import outcome, uris
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 
+_MAX_NAMED: Final = 5
+
 
 class NotGood(ValueError):
     """The endpoint doesn't do what it should; the message says what it does."""
+
+
+class Absent(InvalidPlan):
+    """The FineTuneJob that the form names is not there."""
 
 
 def told(triggering: Mapping[Any, Iterable[Any]]) -> list[Mapping[str, Any]]:
@@ -53,13 +59,14 @@ def claim_of(model: Mapping[str, Any], job: Mapping[str, Any] | None) -> str:
         job: The FineTuneJob that it names, as it stands.
 
     Raises:
+        Absent: When there is no such job.
         InvalidPlan: When that job has no model to give.
     """
     if "uri" in model:
         return uris.parse(model["uri"]).claim
     name = model["fineTuneJobRef"]["name"]
     if job is None:
-        raise InvalidPlan(f"fine_tune_job: finetunejob/{name} is not there")
+        raise Absent(f"fine_tune_job: finetunejob/{name} is not there")
     came_to = outcome.of_body(job)
     if not isinstance(came_to, outcome.Succeeded):
         words = came_to.line if isinstance(came_to, outcome.Waiting) else came_to.reason
@@ -68,6 +75,31 @@ def claim_of(model: Mapping[str, Any], job: Mapping[str, Any] | None) -> str:
     if artifact is None or artifact.kind != "Model":
         raise InvalidPlan(f"fine_tune_job: finetunejob/{name} has no whole model to serve")
     return uris.parse(artifact.uri).claim
+
+
+def instead(namespace: str, jobs: Iterable[Mapping[str, Any]] | None) -> str:
+    """Which FineTuneJobs could be deployed in place of one that is not there.
+
+    Args:
+        namespace: That was looked in.
+        jobs: All that are in it; None where nobody counted them.
+    """
+    if jobs is None:
+        return f"those of namespace {namespace}: kubectl get ftj -n {namespace}"
+    newest = sorted(jobs, key=lambda job: str(job["metadata"]["creationTimestamp"]), reverse=True)
+    servable = [job["metadata"]["name"] for job in newest if _has_model(job)]
+    if not servable:
+        return f"no FineTuneJob of namespace {namespace} has a model to serve"
+    more = f" and {len(servable) - _MAX_NAMED} more" if len(servable) > _MAX_NAMED else ""
+    listed = ", ".join(servable[:_MAX_NAMED])
+    return f"namespace {namespace} has models of {listed}{more}"
+
+
+def _has_model(job: Mapping[str, Any]) -> bool:
+    if not isinstance(outcome.of_body(job), outcome.Succeeded):
+        return False
+    artifact = FineTuneJob.read(job).status.artifact
+    return artifact is not None and artifact.kind == "Model"
 
 
 def record(

@@ -98,7 +98,11 @@ def _ask_cluster(params: Mapping[str, Any], model: dict[str, Any], key: naming.T
     """See that the model is there and its service would be taken; returns the model's claim."""
     there = hooks.FairleadHook()
     namespace = params["namespace"] or there.default_namespace()
-    claim = deploying.claim_of(model, _job(there, namespace, model))
+    try:
+        claim = deploying.claim_of(model, _job(there, namespace, model))
+    except deploying.Absent as absent:
+        others = deploying.instead(namespace, room.jobs(there, namespace))
+        raise plan.InvalidPlan(f"{absent}; {others}") from absent
     for line in deploying.quota_lines(room.quotas(there, namespace)):
         log.info("%s", line)
     if not room.has_claim(there, namespace, claim):

@@ -1,12 +1,14 @@
-"""What a namespace has for a service: the claim of its model, and what its quotas leave."""
+"""What a namespace has for a service: jobs that made models, claims, what its quotas leave."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from fairlead_airflow import hooks
+from fairlead_api import names
 
 _SECONDS: Final = 60
+_MAX_JOBS: Final = 100  # with training rows in it, a job takes 128 KiB
 
 
 def has_claim(there: hooks.FairleadHook, namespace: str, name: str) -> bool:
@@ -21,6 +23,21 @@ def has_claim(there: hooks.FairleadHook, namespace: str, name: str) -> bool:
             return False
         raise _named(f"claim {name}", namespace, refused) from refused
     return True
+
+
+def jobs(there: hooks.FairleadHook, namespace: str) -> list[dict[str, Any]] | None:
+    """The FineTuneJobs of a namespace; None where there are many."""
+    from kubernetes import client
+
+    of = hooks.Target(names.FINETUNEJOB, namespace, "")
+    try:
+        found = there.custom_object_client.list_namespaced_custom_object(
+            *of.place[:-1], limit=_MAX_JOBS, _request_timeout=_SECONDS
+        )
+    except client.ApiException as refused:
+        raise _named(of.plural, namespace, refused) from refused
+    items: list[dict[str, Any]] = found["items"]
+    return None if found["metadata"].get("continue") else items
 
 
 def quotas(there: hooks.FairleadHook, namespace: str) -> list[dict[str, Any]]:
