@@ -7,7 +7,7 @@ task ends its work.
 Reading order, pure modules first in each line:
 
 - resources: ``naming``, ``manifests``, ``submission``, ``waiting``, ``results``, ``replicas``;
-  ``hooks`` and ``workerhook`` (workers speak to the API server by them), ``following``
+  ``hooks``, ``workerhook`` (workers speak to the API server by them), ``extras``; ``following``
 - waiting, deferred: ``watch`` (one stream for all who wait), ``stream`` and ``asynchooks``
   (triggers speak by them), ``triggers``; ``taskstate``, ``ending`` (kills); ``stages``,
   ``taskgroup``

@@ -16,7 +16,7 @@ from kubernetes import client, config, watch  # type: ignore[import-untyped]
 from kubernetes.config import kube_config  # type: ignore[import-untyped]
 
 from fairlead_airflow import endpoint as endpoints
-from fairlead_airflow import programs
+from fairlead_airflow import extras, programs
 from fairlead_airflow.hooks import (
     DEFAULT_CONNECTION,
     MERGE,
@@ -180,27 +180,49 @@ class FairleadHook(KubernetesHook):
             yield pod, answer.data.decode(errors="replace")
 
     def test_connection(self) -> tuple[bool, str]:
-        """Whether the cluster answers and knows our kinds; for the connection form's button.
+        """Whether the cluster answers, has our kinds and the namespace; for the form's button.
 
         Airflow's API server asks it: it runs no program of a kubeconfig there, and tries once.
         """
+        unknown = ""
         try:
-            if not programs.may_run() and (way := programs.of(self._user())):
-                return False, (
-                    f"it logs in by a program ({way} in its kubeconfig), which Airflow's API server"
-                    " does not run; a worker does: POST /api/v2/connections/enqueue-test"
-                )
-            of = Target(names.FINETUNEJOB, self.default_namespace(), "is-fairlead-there")
-            with _named_failures(of):
-                version = client.VersionApi(self.api_client).get_code(
-                    _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
-                )
-            self.read(of, patience_seconds=0)
+            unknown = extras.unknown(self.conn_extras)
+            works, said = self._tested()
         except Exception as failure:  # the form shows whatever it is
-            return False, str(failure)
+            works, said = False, str(failure)
+        return works, f"{said}; {unknown}" if unknown else said
+
+    def _tested(self) -> tuple[bool, str]:
+        if missing := extras.missing(self._setting("kube_config_path", self.config_file)):
+            return False, missing
+        if not programs.may_run() and (way := programs.of(self._user())):
+            return False, (
+                f"it logs in by a program ({way} in its kubeconfig), which Airflow's API server"
+                " does not run; a worker does: POST /api/v2/connections/enqueue-test"
+            )
+        of = Target(names.FINETUNEJOB, self.default_namespace(), "is-fairlead-there")
+        with _named_failures(of):
+            version = client.VersionApi(self.api_client).get_code(
+                _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
+            )
+        self.read(of, patience_seconds=0)
+        if not self._has_namespace(of.namespace):
+            return False, f"namespace {of.namespace} is not there"
         return True, (
             f"Kubernetes {version.git_version} with {names.API_VERSION}; namespace {of.namespace}"
         )
+
+    def _has_namespace(self, namespace: str) -> bool:
+        """Whether it is there; who may not ask may well use it."""
+        try:
+            self.core_v1_client.read_namespace(
+                namespace, _request_timeout=(_CONNECT_SECONDS, _READ_SECONDS)
+            )
+        except client.ApiException as refused:
+            if refused.status not in (403, 404):
+                raise
+            return bool(refused.status == 403)
+        return True
 
     def _user(self) -> Mapping[str, Any] | None:
         """Who its kubeconfig logs in, found as ``get_conn`` does; None in a pod."""

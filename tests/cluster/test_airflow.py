@@ -163,6 +163,14 @@ async def test_connection_says_what_it_found(there, team):
     assert team in words
 
 
+async def test_connection_to_a_namespace_that_is_not_there_is_told(cluster, monkeypatch):
+    extra = {"kube_config_path": str(cluster.kubeconfig), "namespace": "nosuch"}
+    described = json.dumps({"conn_type": "fairlead", "extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_FAIRLEAD_NOSUCH", described)
+    there = hooks.FairleadHook("fairlead_nosuch")
+    assert there.test_connection() == (False, "namespace nosuch is not there")
+
+
 async def test_deferred_task_hands_on_the_artifact(job, tell):
     deferral = deferred(task())
     firing = asyncio.create_task(fire(again(deferral.trigger)))
