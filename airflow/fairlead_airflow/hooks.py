@@ -93,7 +93,7 @@ def named(of: Target, status: int | None, reason: str, text: str) -> Refused | U
         message = text[:500] or reason
     if status == 401 or _ANONYMOUS in text:
         return Unauthorized(f"{of}: the connection's credentials are not accepted: {message}", 401)
-    if status == 403:
+    if status == 403 and _QUOTA not in text:
         # So it answers for an unknown namespace, too, to whoever has rights in some only.
         message += (
             f" (namespace {of.namespace} may not exist; the account needs get, list, watch, create,"

@@ -51,3 +51,9 @@ def test_refusal_that_no_try_mends_ends_the_task(status):
 )
 def test_what_another_try_may_mend_is_tried_again(status, text):
     assert not ends_the_task(status, text)
+
+
+def test_full_quota_is_not_told_as_a_lack_of_rights():
+    full = "forbidden: exceeded quota: jobs, requested: count/jobs=1"
+    said = str(hooks.named(JOB, 403, "Forbidden", json.dumps({"message": full})))
+    assert said == f"finetunejob/units: {full}"
