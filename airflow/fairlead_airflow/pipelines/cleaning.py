@@ -4,6 +4,8 @@ Both are teardowns: Airflow runs them also in a run that somebody marked as fail
 all other tasks. Then, it would take the state of the run off the skipped ones; hence ``watcher``.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 

@@ -1,5 +1,7 @@
 """The tasks of fine_tune: check, train, assess, and what follows from the scores."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Mapping
 from pathlib import Path
