@@ -174,7 +174,7 @@ async def test_credentials_that_are_refused_for_long_are_given_up(connect, job, 
     with pytest.raises(asynchooks.Unauthorized, match="credentials are not accepted"):
         await read(source, job)
     monkeypatch.setattr(asynchooks, "REFUSED_SECONDS", 0.0)
-    with pytest.raises(hooks.Unauthorized, match="connection wrong: finetunejob/"):
+    with pytest.raises(hooks.Unauthorized, match="connection wrong: finetunejobs: "):
         await read(source, job)
 
 
