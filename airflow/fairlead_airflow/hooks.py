@@ -31,7 +31,8 @@ _ANONYMOUS: Final = "system:anonymous"  # who a failed exec plugin leaves us to 
 TRANSIENT: Final = frozenset({408, 410, 429, 500, 502, 503, 504})
 _FOR_GOOD: Final = frozenset({400, 403, 404, 422})
 """Not 401 nor 409: credentials are renewed, and who changes a resource at once comes to an end."""
-_QUOTA: Final = "exceeded quota"  # also a 403, but others' work ends
+_QUOTA: Final = ("exceeded quota", "status unknown for quota")
+"""Words of a 403 that is no lack of rights: others' work ends, and a new quota is counted soon."""
 
 
 class Refused(AirflowException):
@@ -44,7 +45,7 @@ class Refused(AirflowException):
     @property
     def is_for_good(self) -> bool:
         """Whether the task's next try would be refused, too, unless a person does something."""
-        return self.status in _FOR_GOOD and _QUOTA not in str(self)
+        return self.status in _FOR_GOOD and not _is_of_quota(str(self))
 
 
 class Unauthorized(Refused):
@@ -93,7 +94,7 @@ def named(of: Target, status: int | None, reason: str, text: str) -> Refused | U
         message = text[:500] or reason
     if status == 401 or _ANONYMOUS in text:
         return Unauthorized(f"{of}: the connection's credentials are not accepted: {message}", 401)
-    if status == 403 and _QUOTA not in text:
+    if status == 403 and not _is_of_quota(text):
         # So it answers for an unknown namespace, too, to whoever has rights in some only.
         message += (
             f" (namespace {of.namespace} may not exist; the account needs get, list, watch, create,"
@@ -102,6 +103,10 @@ def named(of: Target, status: int | None, reason: str, text: str) -> Refused | U
             f" --serviceaccount=NAMESPACE:ACCOUNT -n {of.namespace})"
         )
     return Refused(f"{of}: {message}", status)
+
+
+def _is_of_quota(text: str) -> bool:
+    return any(words in text for words in _QUOTA)
 
 
 @contextmanager

@@ -44,10 +44,11 @@ def test_refusal_that_no_try_mends_ends_the_task(status):
         (401, ""),
         (409, ""),
         (403, '{"message": "forbidden: exceeded quota: jobs, requested: count/jobs=1"}'),
+        (403, '{"message": "forbidden: status unknown for quota: jobs, resources: count/jobs"}'),
         (503, ""),
         (None, ""),
     ],
-    ids=["credentials", "conflict", "quota", "away", "no answer"],
+    ids=["credentials", "conflict", "quota", "new quota", "away", "no answer"],
 )
 def test_what_another_try_may_mend_is_tried_again(status, text):
     assert not ends_the_task(status, text)
