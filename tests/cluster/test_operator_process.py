@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import ssl
+import time
 import urllib.error
 import urllib.request
 from datetime import datetime
@@ -80,16 +81,24 @@ async def test_the_other_replica_takes_over_from_a_killed_leader(api, team, star
     await until(waits, "two is up and waits")
     one.stop(signal.SIGKILL)
     last = (await api.get(kube.LEASE, team, "fairlead-operator"))["spec"]
+    lags = []
+
+    async def taken_over():
+        began = time.monotonic()
+        lease = (await api.get(kube.LEASE, team, "fairlead-operator"))["spec"]
+        lags.append(time.monotonic() - began)
+        return lease if lease["holderIdentity"] == "two" else None
+
+    taken = await until(taken_over, "two holds the Lease")
     await two.leading()
-    taken = (await api.get(kube.LEASE, team, "fairlead-operator"))["spec"]
     await api.create(job(team))
     await at_rest()
-    assert (last["holderIdentity"], taken["holderIdentity"]) == ("one", "two")
-    # How soon at the latest, the fast tests say by a clock that no other work slows down.
+    assert last["holderIdentity"] == "one"
     silent = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(
         last["renewTime"]
     )
-    assert silent.total_seconds() >= LEASE_SECONDS
+    # A renewal, a look and the taking are requests, which a busy machine answers late.
+    assert LEASE_SECONDS <= silent.total_seconds() <= 20 + 3 * max(lags)
 
 
 async def test_a_leader_that_slept_writes_nothing_when_it_wakes(api, team, start, at_rest):

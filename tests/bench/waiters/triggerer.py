@@ -10,6 +10,9 @@ the metadata database is answered from files:
 - ``runner.jsonl``: {"id", "fired"} when a trigger yielded its event; and from time to time
   {"pid", "at", "num_triggers", "num_watches", "num_waiters", "num_lists"}.
 
+JOIN_SECONDS in the environment: how long nobody must have joined the shared watch before it asks.
+A machine that is busy with other things stalls for longer than the provider allows.
+
 Moments are those of the machine's monotonic clock. SIGUSR1 to the runner begins the no-op
 triggers' time; SIGTERM ends all.
 """
@@ -129,6 +132,10 @@ class FileSupervisor(TriggerRunnerSupervisor):
 
     @classmethod
     def run_in_process(cls):
+        if seconds := os.environ.get("JOIN_SECONDS"):
+            from fairlead_airflow import watch
+
+            watch.JOIN_SECONDS, watch.LONGEST_JOIN_SECONDS = float(seconds), 60.0
         MeasuredRunner(FOLDER).run()
 
 
