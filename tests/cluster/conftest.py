@@ -226,6 +226,16 @@ def team(kubectl):
 
 
 @pytest.fixture
+def powerless(kubectl, team):
+    """The kubeconfig of an account of the team's namespace that may do nothing, as data."""
+    kubectl("create", "serviceaccount", "nobody", "-n", team)
+    token = kubectl("create", "token", "nobody", "-n", team).strip()
+    config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
+    config["users"][0]["user"] = {"token": token}
+    return config
+
+
+@pytest.fixture
 def end_attempt(kubectl, until, api, team):
     """Ends the container of a Job's one pod by writing its status, as a kubelet would."""
 

@@ -116,15 +116,11 @@ async def test_resource_that_is_gone_is_said(ask, team):
 
 
 @pytest.fixture
-def as_nobody(cluster, kubectl, team, monkeypatch):
+def as_nobody(powerless, monkeypatch):
     """A connection `nobody` with a token of an account that has no rights; gives the token."""
-    kubectl("create", "serviceaccount", "nobody", "-n", team)
-    token = kubectl("create", "token", "nobody", "-n", team).strip()
-    config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
-    config["users"][0]["user"] = {"token": token}
-    described = json.dumps({"conn_type": "fairlead", "extra": {"kube_config": config}})
+    described = json.dumps({"conn_type": "fairlead", "extra": {"kube_config": powerless}})
     monkeypatch.setenv("AIRFLOW_CONN_NOBODY", described)
-    return token
+    return powerless["users"][0]["user"]["token"]
 
 
 async def test_what_the_connection_may_not_see_is_named(ask, team, as_nobody):

@@ -319,14 +319,9 @@ def test_service_that_the_cluster_would_not_take_is_found_before_it_changes(kube
 
 
 @pytest.fixture
-def without_rights(cluster, kubectl, team, monkeypatch):
+def without_rights(powerless, team, monkeypatch):
     """Makes the connection that of an account which may do nothing."""
-
-    kubectl("create", "serviceaccount", "nobody", "-n", team)
-    token = kubectl("create", "token", "nobody", "-n", team).strip()
-    config = json.loads(kubectl("config", "view", "--raw", "-o", "json"))
-    config["users"][0]["user"] = {"token": token}
-    extra = {"kube_config": config, "namespace": team}
+    extra = {"kube_config": powerless, "namespace": team}
     described = json.dumps({"conn_type": "fairlead", "extra": extra})
     monkeypatch.setenv("AIRFLOW_CONN_FAIRLEAD_DEFAULT", described)
 
