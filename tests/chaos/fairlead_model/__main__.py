@@ -1,0 +1,1 @@
+"""Explore the states that the planners can reach, from the command line."""
