@@ -138,6 +138,7 @@ _FAULTS: Final[dict[str, type[Any]]] = {
     kind.__name__: kind
     for kind in (Kill, Refuse, LoseReply, Hold, Drop, Replay, OldList, Cut, Stall)
 }
+_POINTS: Final[dict[str, type[Any]]] = {"Write": Write, "Told": Told}
 
 
 class PlanError(Exception):
@@ -189,7 +190,7 @@ def _fault(kind: type[Any], fields: dict[str, Any]) -> Fault:
     for field, value in fields.items():
         if isinstance(value, dict):
             point = dict(value)
-            fields[field] = {"Write": Write, "Told": Told}[point.pop("point")](**point)
+            fields[field] = _POINTS[point.pop("point")](**point)
         elif field == "moment":
             fields[field] = Moment(value)
         elif isinstance(value, list):
