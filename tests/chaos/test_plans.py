@@ -1,0 +1,88 @@
+"""Plans come from what every undisturbed run does."""
+
+from collections import Counter
+
+import pytest
+
+from fairlead_chaos import faults, plans
+from fairlead_chaos.faults import Moment, Plan, Told, Write
+from fairlead_chaos.trace import Heard, Sent, Trace
+
+JOB = Write("create", "jobs", "tune-train-a1")
+STATUS = [Write("patch", "finetunejobs/status", "tune", nth) for nth in (1, 2, 3)]
+LEASE = Write("update", "leases", "operator")
+ADDED = Told("ADDED", "jobs", "tune-train-a1")
+MODIFIED = [Told("MODIFIED", "jobs", "tune-train-a1", nth) for nth in (1, 2)]
+OTHER = Told("ADDED", "pods", "tune-train-a1-0-*")
+
+
+def trace(writes=(), events=()):
+    return Trace(
+        sent=[Sent(n, one, 200, 0.1 * n, 1) for n, one in enumerate(writes, 1)],
+        heard=[Heard(n, one, str(n), 0.1 * n, 1) for n, one in enumerate(events, 1)],
+    )
+
+
+RUNS = [
+    trace([LEASE, STATUS[0], JOB, STATUS[1], STATUS[2]], [ADDED, OTHER, MODIFIED[0], MODIFIED[1]]),
+    trace([STATUS[0], LEASE, JOB, STATUS[1]], [ADDED, MODIFIED[0], OTHER]),
+]
+
+
+def made_by(maker):
+    return [plan.faults for plan in maker("complete", RUNS)]
+
+
+def test_every_common_write_is_crashed_at_each_moment():
+    assert made_by(plans.crashes) == [
+        (faults.Kill(write, moment),) for write in (STATUS[0], JOB, STATUS[1]) for moment in Moment
+    ]
+
+
+def test_heartbeats_are_no_crash_points():
+    writes = [fault.at for (fault,) in made_by(plans.crashes)]
+    assert LEASE not in writes
+
+
+def test_only_an_event_with_a_successor_is_left_untold():
+    assert made_by(plans.unobserved) == [(faults.Drop(ADDED),)]
+
+
+def test_replay_comes_after_the_next_event_of_the_same_object():
+    assert made_by(plans.replayed) == [(faults.Replay(ADDED, MODIFIED[0]),)]
+
+
+def test_old_list_shows_no_later_time_than_the_crash():
+    order = [STATUS[0], JOB, STATUS[1]]
+    for kill, old in made_by(plans.old_lists):
+        assert order.index(old.as_of) <= order.index(kill.at)
+    assert {old.audited for _, old in made_by(plans.old_lists)} == {False, True}
+
+
+@pytest.mark.parametrize("maker", [maker for made in plans.CAMPAIGNS.values() for maker in made])
+def test_no_plan_is_made_twice_and_each_survives_json(maker):
+    made = list(maker("complete", RUNS))
+    assert made
+    assert len({plan.to_json() for plan in made}) == len(made)
+    assert [faults.from_json(plan.to_json()) for plan in made] == made
+
+
+def test_draw_is_even_over_scenarios_and_faults_and_the_same_for_a_seed():
+    everything = [
+        Plan(scenario, made.faults)
+        for scenario in ("complete", "retried")
+        for made in [*plans.crashes("", RUNS), *plans.refusals("", RUNS)]
+    ]
+    drawn = plans.drawn(everything, 16, seed=3)
+    assert drawn == plans.drawn(everything, 16, seed=3)
+    assert Counter(plan.scenario for plan in drawn) == {"complete": 8, "retried": 8}
+    assert len({plan.to_json() for plan in drawn}) == 16
+    assert len(plans.drawn(everything, 10_000, seed=3)) == len(everything)
+
+
+def test_a_plan_has_happened_when_the_later_of_two_points_is_reached():
+    kill, old = next(plans.old_lists("complete", RUNS)).faults
+    assert plans.points(Plan("complete", (kill, old))) == Counter([kill.at])
+    assert plans.points(Plan("complete", (faults.Replay(ADDED, MODIFIED[0]),))) == Counter(
+        [MODIFIED[0]]
+    )
