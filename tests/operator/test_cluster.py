@@ -1,5 +1,6 @@
 """The client says the right thing on the wire, and gives up or insists where it should."""
 
+import asyncio
 import json
 
 import pytest
@@ -203,6 +204,94 @@ async def test_patience_ends(wire):
         await wire.api.get(kube.CONFIG_MAP, "team", "c")
     assert len(wire.requests) == client.ATTEMPTS
     assert wire.pauses == sorted(wire.pauses), "pauses must grow"
+
+
+class Fallen(Exception):
+    """What a fence says."""
+
+
+class Fence:
+    """Stands for so many writes, then falls."""
+
+    def __init__(self, stands, log):
+        self.stands, self._log = stands, log
+
+    def __call__(self):
+        self._log.append("asked")
+        self.stands -= 1
+        if self.stands < 0:
+            raise Fallen
+        return 15.0
+
+
+class Steps:
+    """A pace that notes when a request may go."""
+
+    def __init__(self, log):
+        self._log = log
+
+    async def wait(self):
+        self._log.append("paced")
+
+
+WRITES = [param for param in CALLS if param.id in ("create", "apply", "replace", "delete")]
+
+
+@pytest.mark.parametrize(("call", "expected"), WRITES)
+async def test_a_write_is_not_sent_again_once_the_fence_fell(wire, call, expected):
+    wire.answer(503, {"message": "later"})
+    with pytest.raises(Fallen):
+        await call(wire.api.fenced(Fence(1, [])))
+    ((request, _),) = wire.requests
+    assert (request.method, request.path) == expected[:2]
+
+
+@pytest.mark.parametrize(("call", "expected"), WRITES)
+async def test_no_write_passes_a_fallen_fence(wire, call, expected):
+    with pytest.raises(Fallen):
+        await call(wire.api.fenced(Fence(0, [])))
+    assert wire.requests == []
+
+
+async def test_the_fence_is_asked_last_before_each_attempt(wire):
+    log = []
+    wire.api._pace = Steps(log)
+    wire.answer(503, {"message": "later"})
+    await wire.api.fenced(Fence(2, log)).create(CONFIG_MAP)
+    assert log == ["paced", "asked"] * 2
+
+
+async def test_reads_pass_a_fallen_fence_and_others_writes_know_none(wire):
+    behind = wire.api.fenced(Fence(0, []))
+    await behind.get(kube.CONFIG_MAP, "team", "c")
+    await behind.list_heads(kube.CONFIG_MAP)
+    await wire.api.create(CONFIG_MAP)
+    assert [request.method for request, _ in wire.requests] == ["GET", "GET", "POST"]
+
+
+async def test_a_write_that_finds_no_connection_while_the_fence_stands_is_not_sent(wire):
+    held, come = asyncio.Event(), asyncio.Event()
+
+    async def hold(request):
+        come.set()
+        await held.wait()
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", hold)
+    app.router.add_post("/{path:.*}", wire.handle)
+    async with TestServer(app) as listening:
+        config = Configuration(host=str(listening.make_url("")).rstrip("/"))
+        config.connection_pool_maxsize = 1
+        api = ApiCluster(config, lambda *_: None)
+        reading = asyncio.create_task(api.get(kube.CONFIG_MAP, "team", "c"))
+        await come.wait()
+        with pytest.raises(kube.Unavailable, match="[Cc]onnection timeout"):
+            await api.fenced(lambda: 0.01).create(CONFIG_MAP)
+        held.set()
+        await reading
+        assert wire.requests == []
+        await api.close()
 
 
 async def test_retry_after_is_honoured_up_to_a_limit(wire):

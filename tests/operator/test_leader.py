@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fairlead_operator import kube, leader
-from fairlead_operator.leader import LEASE_SECONDS, RENEW_SECONDS, VALID_SECONDS, Fenced, Leader
+from fairlead_operator.leader import LEASE_SECONDS, RENEW_SECONDS, VALID_SECONDS, Leader
 from fairlead_operator.reconcile import LeaseLost
 from fairlead_operator.testing import Fault, MemoryCluster
 
@@ -89,7 +89,7 @@ async def test_the_slower_of_two_that_reach_out_gets_nothing(cluster, clock, rep
 @pytest.mark.parametrize(
     ("asleep_seconds", "may_write"),
     [
-        pytest.param(VALID_SECONDS - 0.1, True, id="awake"),
+        pytest.param(VALID_SECONDS - 1, True, id="awake"),
         pytest.param(VALID_SECONDS, False, id="woken-too-late"),
     ],
 )
@@ -101,7 +101,7 @@ async def test_a_replica_that_slept_stops_before_it_writes(
     clock.now += asleep_seconds
     assert one.leads is may_write
     if may_write:
-        one.check()
+        assert one.check() == LEASE_SECONDS - asleep_seconds, "what is left until others may lead"
     else:
         with pytest.raises(LeaseLost, match="was not renewed within"):
             one.check()
@@ -166,25 +166,3 @@ async def test_only_the_holder_releases(cluster, replica):
     await one.try_once()
     await two.release()
     assert holder(cluster) == "one"
-
-
-WRITES = [
-    pytest.param(lambda c: c.create({}), id="create"),
-    pytest.param(lambda c: c.apply({}), id="apply"),
-    pytest.param(lambda c: c.replace({}), id="replace"),
-    pytest.param(lambda c: c.delete(kube.JOB, "a", "b", "c"), id="delete"),
-]
-
-
-@pytest.mark.parametrize("write", WRITES)
-async def test_no_write_passes_the_fence_without_the_lease(cluster, replica, write):
-    fenced = Fenced(cluster, replica("one").check)
-    with pytest.raises(LeaseLost):
-        await write(fenced)
-    assert cluster.calls == []
-
-
-async def test_reads_pass_the_fence(cluster, replica):
-    fenced = Fenced(cluster, replica("one").check)
-    assert await fenced.serves(kube.JOB)
-    assert await fenced.list_heads(kube.JOB) == []

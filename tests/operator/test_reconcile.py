@@ -9,9 +9,8 @@ from fairlead_api import conditions
 from fairlead_api.base import Condition
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_operator import kube
-from fairlead_operator.leader import Fenced
 from fairlead_operator.plan import Apply, CreateOnce, Plan
-from fairlead_operator.reconcile import LeaseLost, Outcome, Reconciler
+from fairlead_operator.reconcile import LeaseLost, Outcome
 from fairlead_operator.testing import Fault
 
 
@@ -281,23 +280,20 @@ async def test_a_plan_may_ask_to_be_looked_at_again(world, job, later):
     assert await world.queue.get() == key
 
 
-async def test_a_replica_that_lost_the_lease_writes_nothing_and_says_so(world, job):
+@pytest.mark.parametrize(
+    ("verb", "kind"),
+    [
+        pytest.param("apply", kube.FINETUNEJOB, id="status"),
+        pytest.param("create", kube.CONFIG_MAP, id="child"),
+    ],
+)
+async def test_a_replica_that_lost_the_lease_goes_no_step_further(world, job, verb, kind):
     key = await world.make(job)
-
-    def lost():
-        raise LeaseLost("somebody else leads")
-
-    reconciler = Reconciler(
-        Fenced(world.cluster, lost),
-        world.store,
-        world.queue,
-        world.reconciler._observer,
-        world.reconciler._planners,
-        lambda: world.now,
-    )
+    world.cluster.faults.append(Fault(verb, kind, LeaseLost("somebody else leads")))
     with pytest.raises(LeaseLost):
-        await reconciler.attempt(key)
-    assert world.cluster.writes() == []
+        await world.reconciler.attempt(key)
+    assert world.cluster.writes()[-1][:2] == (verb, kind.kind), "it went on"
+    assert world.cluster.all(kube.CONFIG_MAP) == []
 
 
 async def test_ten_thousand_resources_at_rest_leave_the_loop_to_others(world, job):

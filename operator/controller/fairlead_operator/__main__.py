@@ -40,7 +40,7 @@ from fairlead_operator.cluster import ApiCluster
 from fairlead_operator.doorkeeper import Doorkeeper
 from fairlead_operator.finetune import plan as finetune
 from fairlead_operator.intake import Intake
-from fairlead_operator.leader import Fenced, Leader
+from fairlead_operator.leader import Leader
 from fairlead_operator.observe import Observer
 from fairlead_operator.plan import Observed, Plan
 from fairlead_operator.reconcile import Planner, Reconciler
@@ -93,7 +93,7 @@ class Operator:
         await self.audit.run()
         self.intake.resync()
         reconciler = Reconciler(
-            Fenced(self.api, self.leader.check),
+            self.api.fenced(self.leader.check),
             self.store,
             self.queue,
             self.observer,

@@ -1,10 +1,11 @@
 """The only module that speaks to the API server.
 
 Carries out the calls of ``kube.Cluster`` over HTTP: one timeout, one error tree, one place that
-retries, counts and paces. Knows nothing of jobs or models.
+retries, counts, paces and asks before it writes. Knows nothing of jobs or models.
 """
 
 import asyncio
+import copy
 import json
 import random
 import time
@@ -43,6 +44,8 @@ _HEADS: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 
 Observer = Callable[[str, str, int, float], None]
 """Told of each request: verb, plural, HTTP code (0: no answer), seconds."""
+Fence = Callable[[], float]
+"""Asked before a write is sent: for how many seconds it may still be; raises where it may not."""
 
 
 class Pace:
@@ -81,6 +84,17 @@ class ApiCluster:
         self._client.user_agent = names.MANAGER_OPERATOR
         self._observe = observe
         self._pace = pace or Pace()
+        self._fence: Fence = _no_fence
+
+    def fenced(self, fence: Fence) -> "ApiCluster":
+        """The same client for somebody whose writes are allowed for a time only.
+
+        Each time a write is about to be sent, also after a pause, ``fence`` is asked. What it
+        raises goes to the caller.
+        """
+        twin = copy.copy(self)
+        twin._fence = fence
+        return twin
 
     async def close(self) -> None:
         """Close the connections."""
@@ -200,6 +214,7 @@ class ApiCluster:
         headers: dict[str, str],
         body: Manifest | None,
     ) -> Manifest:
+        left_seconds = self._fence() if verb in _WRITES else TIMEOUT_SECONDS
         begin, code = time.monotonic(), 0
         call = f"{verb} {path}"
         try:
@@ -210,14 +225,14 @@ class ApiCluster:
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
-                _request_timeout=TIMEOUT_SECONDS,
+                _request_timeout=_limits(left_seconds),
             )
             async with answer:
                 code = answer.status
                 content = await answer.read()
         except TimeoutError as error:
-            text = f"{call}: no answer within {TIMEOUT_SECONDS:.0f} s"
-            raise kube.Unavailable(text) from error
+            said = str(error) or f"no answer within {TIMEOUT_SECONDS:.0f} s"
+            raise kube.Unavailable(f"{call}: {said}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise kube.Unavailable(f"{call}: {error or type(error).__name__}") from error
         finally:
@@ -236,6 +251,18 @@ _METHODS: Final = {
     "update": "PUT",
     "delete": "DELETE",
 }
+_WRITES: Final = {"create", "patch", "update", "delete"}
+
+
+def _no_fence() -> float:
+    return TIMEOUT_SECONDS
+
+
+def _limits(connect_seconds: float) -> aiohttp.ClientTimeout:
+    """A request goes out as soon as it has a connection: so late and no later."""
+    connect = min(connect_seconds, TIMEOUT_SECONDS)
+    # By default the client rounds up to whole seconds.
+    return aiohttp.ClientTimeout(TIMEOUT_SECONDS, connect=connect, ceil_threshold=TIMEOUT_SECONDS)
 
 
 def _strict(manager: str) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 A holder renews often and counts itself out well before others count it out: ``check`` raises as
 soon as the last renewal is too old by this machine's own clock, so a replica that slept writes
-nothing when it wakes. Losing the lease ends the process. Times of other machines are never
-compared with ours.
+nothing when it wakes. The client asks it each time that a write is about to be sent. Losing the
+lease ends the process. Times of other machines are never compared with ours.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Final
 
 from fairlead_api import names
@@ -64,13 +65,15 @@ class Leader:
         """Whether this replica may write now."""
         return self._renewed_at is not None and self._clock() - self._renewed_at < VALID_SECONDS
 
-    def check(self) -> None:
-        """Raise LeaseLost unless this replica may write now."""
-        if not self.leads:
+    def check(self) -> float:
+        """Seconds until others may count this replica out; LeaseLost unless it may write now."""
+        silent = inf if self._renewed_at is None else self._clock() - self._renewed_at
+        if silent >= VALID_SECONDS:
             raise LeaseLost(
                 f"lease {self._namespace}/{self._lease} was not renewed within"
                 f" {VALID_SECONDS:.0f} s; another replica may be active"
             )
+        return LEASE_SECONDS - silent
 
     async def hold(self) -> None:
         """Get the lease, set ``elected`` and renew it for ever; raises LeaseLost."""
@@ -162,39 +165,3 @@ class Leader:
         except kube.Conflict:
             return False
         return True
-
-
-class Fenced:
-    """A Cluster whose writes are made by the leader only: each first asks ``check``."""
-
-    def __init__(self, cluster: Cluster, check: Callable[[], None]) -> None:
-        self._check = check
-        self.get, self.exists = cluster.get, cluster.exists
-        self.list_heads, self.serves = cluster.list_heads, cluster.serves
-        self._cluster = cluster
-
-    async def create(self, manifest: Manifest) -> Manifest:
-        """As the Cluster's, if this replica leads."""
-        self._check()
-        return await self._cluster.create(manifest)
-
-    async def apply(
-        self,
-        manifest: Manifest,
-        *,
-        subresource: str = "",
-        manager: str = names.MANAGER_OPERATOR,
-    ) -> Manifest:
-        """As the Cluster's, if this replica leads."""
-        self._check()
-        return await self._cluster.apply(manifest, subresource=subresource, manager=manager)
-
-    async def replace(self, manifest: Manifest) -> Manifest:
-        """As the Cluster's, if this replica leads."""
-        self._check()
-        return await self._cluster.replace(manifest)
-
-    async def delete(self, kind: kube.Kind, namespace: str, name: str, uid: str) -> Manifest | None:
-        """As the Cluster's, if this replica leads."""
-        self._check()
-        return await self._cluster.delete(kind, namespace, name, uid)
