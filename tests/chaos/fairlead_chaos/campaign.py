@@ -1,0 +1,121 @@
+"""Many runs side by side, each judged by the undisturbed runs of its scenario.
+
+Knows no process and no API server: it is given a function that carries out one run and gives
+what was seen (``Witness``), and the oracle. So a campaign's own counting is tested without them.
+"""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from fairlead_chaos import plans
+from fairlead_chaos.faults import Plan
+from fairlead_chaos.findings import Finding
+from fairlead_chaos.results import Judged, Tally
+from fairlead_chaos.trace import Trace
+
+SeenT = TypeVar("SeenT")
+ReferenceT = TypeVar("ReferenceT")
+NUM_REFERENCES = 3
+
+
+@dataclass(frozen=True)
+class Oracle(Generic[SeenT, ReferenceT]):
+    """How runs are carried out and judged."""
+
+    witness: Callable[[Plan], Awaitable[SeenT]]
+    """Carries out one run; what goes wrong in it is part of what is seen."""
+    trace: Callable[[SeenT], Trace]
+    learn: Callable[[str, Sequence[SeenT]], ReferenceT]
+    """From a scenario's undisturbed runs what every run of it is measured by."""
+    judge: Callable[[ReferenceT, SeenT], Sequence[Finding]]
+    agree: Callable[[ReferenceT], Sequence[Finding]]
+    """What is wrong with the undisturbed runs themselves."""
+
+
+@dataclass
+class Campaign(Generic[SeenT, ReferenceT]):
+    """References once learned, and runs against them."""
+
+    oracle: Oracle[SeenT, ReferenceT]
+    num_parallel: int
+    say: Callable[[str], None]
+    references: dict[str, ReferenceT] = field(default_factory=dict)
+    traces: dict[str, list[Trace]] = field(default_factory=dict)
+
+    async def learn(
+        self, scenarios: Iterable[str], num_references: int = NUM_REFERENCES
+    ) -> list[Judged]:
+        """Tell each scenario undisturbed a few times; returns what is wrong even so."""
+        undisturbed = [Plan(name) for name in scenarios for _ in range(num_references)]
+        seen: dict[str, list[SeenT]] = defaultdict(list)
+
+        async def one(plan: Plan) -> None:
+            seen[plan.scenario].append(await self.oracle.witness(plan))
+
+        began = time.monotonic()
+        await self._side_by_side(undisturbed, one, "undisturbed")
+        wrong = []
+        for name, runs in seen.items():
+            self.references[name] = self.oracle.learn(name, runs)
+            self.traces[name] = [self.oracle.trace(run) for run in runs]
+            findings = tuple(self.oracle.agree(self.references[name]))
+            if findings:
+                wrong.append(Judged(Plan(name), findings, True, time.monotonic() - began))
+        return wrong
+
+    def plans(self, makers: Iterable[plans.Maker]) -> list[Plan]:
+        """Every plan that these makers draw from the references' traces."""
+        return [
+            plan
+            for name, traces in sorted(self.traces.items())
+            for maker in makers
+            for plan in maker(name, traces)
+        ]
+
+    async def run(self, chosen: Sequence[Plan]) -> Tally:
+        """Carry plans out and judge each by its scenario's reference."""
+        tally = Tally(planned=len(chosen))
+
+        async def one(plan: Plan) -> None:
+            began = time.monotonic()
+            seen = await self.oracle.witness(plan)
+            findings = tuple(self.oracle.judge(self.references[plan.scenario], seen))
+            reached = is_reached(plan, self.oracle.trace(seen))
+            judged = Judged(plan, findings, reached, time.monotonic() - began)
+            tally.add(judged)
+            for finding in findings:
+                self.say(f"FOUND {finding}\n      by {plan.to_json()}")
+
+        await self._side_by_side(chosen, one, "plans")
+        return tally
+
+    async def _side_by_side(
+        self, chosen: Sequence[Plan], one: Callable[[Plan], Awaitable[None]], what: str
+    ) -> None:
+        """Do all, a few at a time; tell how far it is every half minute."""
+        waiting, done = list(reversed(chosen)), 0
+        began = told = time.monotonic()
+
+        async def worker() -> None:
+            nonlocal done, told
+            while waiting:
+                await one(waiting.pop())
+                done += 1
+                now = time.monotonic()
+                if now - told >= 30 or done == len(chosen):
+                    told = now
+                    left = (now - began) / done * (len(chosen) - done)
+                    self.say(f"{done} of {len(chosen)} {what}, about {left / 60:.0f} min left")
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.num_parallel, len(chosen))):
+                group.create_task(worker())
+
+
+def is_reached(plan: Plan, trace: Trace) -> bool:
+    """Whether every point at which the plan acts came in the run."""
+    return not plans.points(plan) - Counter(trace.reached)

@@ -1,0 +1,103 @@
+"""A campaign counts what happened, what did not, and what was found."""
+
+import asyncio
+
+import pytest
+
+from fairlead_chaos import campaign, faults, plans
+from fairlead_chaos.campaign import Campaign, Oracle
+from fairlead_chaos.faults import Moment, Plan, Write
+from fairlead_chaos.findings import Finding, Wrong
+from fairlead_chaos.trace import Sent, Trace
+
+WRITES = [Write("create", "jobs", "tune"), Write("patch", "finetunejobs/status", "tune")]
+NEVER = Write("delete", "jobs", "other")
+ODD = Finding(Wrong.ORPHAN, "Job/tune")
+
+
+class Runs:
+    """Stands for the cells: runs that take a moment, of which some go wrong."""
+
+    def __init__(self):
+        self.now, self.most = 0, 0
+
+    async def witness(self, plan):
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+        reached = [fault.at for fault in plan.faults if fault.at != NEVER]
+        sent = [Sent(n, one, 200, 0.0, 1) for n, one in enumerate(WRITES, 1)]
+        return plan, Trace(sent=sent, reached=reached)
+
+    @staticmethod
+    def judge(reference, seen):
+        assert reference == f"of {seen[0].scenario}"
+        bad = [f for f in seen[0].faults if getattr(f, "moment", None) is Moment.AFTER_COMMIT]
+        return [ODD] if bad else []
+
+
+@pytest.fixture
+def runs():
+    return Runs()
+
+
+@pytest.fixture
+def said():
+    return []
+
+
+@pytest.fixture
+def made(runs, said):
+    oracle = Oracle(
+        witness=runs.witness,
+        trace=lambda seen: seen[1],
+        learn=lambda name, seen: f"of {name}",
+        judge=runs.judge,
+        agree=lambda reference: [ODD] if "odd" in reference else [],
+    )
+    return Campaign(oracle, num_parallel=3, say=said.append)
+
+
+async def test_findings_are_counted_with_the_plan_that_brought_them(made, said):
+    assert await made.learn(["complete"]) == []
+    chosen = made.plans([plans.crashes])
+    tally = await made.run(chosen)
+    assert tally.planned == len(chosen) == 6
+    assert tally.happened["complete"] == 6
+    assert {judged.plan for judged in tally.failed} == {
+        Plan("complete", (faults.Kill(write, Moment.AFTER_COMMIT),)) for write in WRITES
+    }
+    for judged in tally.failed:
+        assert any(judged.plan.to_json() in line and "Orphan" in line for line in said)
+
+
+async def test_plan_whose_point_does_not_come_is_missed_and_not_counted(made):
+    await made.learn(["complete"])
+    tally = await made.run([Plan("complete", (faults.Kill(NEVER, Moment.BEFORE_SEND),))])
+    assert (tally.happened.total(), tally.missed["complete"]) == (0, 1)
+
+
+async def test_runs_are_side_by_side_but_not_too_many(made, runs):
+    await made.learn(["complete", "retried"])
+    await made.run(made.plans([plans.crashes]))
+    assert runs.most == 3
+
+
+async def test_undisturbed_runs_that_differ_are_told(made):
+    (judged,) = await made.learn(["odd", "complete"])
+    assert (judged.plan, judged.findings) == (Plan("odd"), (ODD,))
+
+
+TWICE = (faults.Kill(WRITES[0], Moment.AFTER_REPLY), faults.Kill(WRITES[1], Moment.AFTER_REPLY))
+REACHED = [
+    pytest.param((), [], True, id="no-fault"),
+    pytest.param(TWICE, WRITES, True, id="both"),
+    pytest.param(TWICE, WRITES[:1], False, id="one-of-two"),
+    pytest.param((TWICE[0], TWICE[0]), WRITES[:1], False, id="once-instead-of-twice"),
+]
+
+
+@pytest.mark.parametrize(("chosen", "reached", "verdict"), REACHED)
+def test_plan_happened_when_each_of_its_points_came(chosen, reached, verdict):
+    assert campaign.is_reached(Plan("complete", chosen), Trace(reached=reached)) is verdict
