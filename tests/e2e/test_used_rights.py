@@ -3,10 +3,11 @@
 Named so that it runs after the other end-to-end tests: they are the use.
 """
 
-import json
 from datetime import datetime
 
 import pytest
+
+from fairlead_chaos import rights
 
 pytestmark = pytest.mark.e2e
 
@@ -46,72 +47,32 @@ def since(system):
 def calls(installed, since):
     """The operator's finished calls, one audit event each."""
     release = installed.release
-    account = f"system:serviceaccount:{release.namespace}:{release.name}-operator"
+    account = rights.account_of(release.namespace, f"{release.name}-operator")
     found = []
     for file in sorted(installed.cluster.where.audit_log.parent.iterdir()):
         with file.open() as lines:
-            events = (json.loads(line) for line in lines if account in line)
-            found += [
-                event
-                for event in events
-                if event["user"]["username"] == account
-                and event["stage"] in ("ResponseComplete", "ResponseStarted")
-                and datetime.fromisoformat(event["requestReceivedTimestamp"]) >= since
-            ]
+            found += rights.events_of(lines, [account], since)
     assert found, f"{account} made no call since {since}"
     return found
 
 
-def used(event):
-    """The rights that a call needed: server-side apply of something new needs two."""
-    what = event.get("objectRef")
-    if what is None:
-        return set()  # discovery, granted to everybody
-    resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
-    rights = {(what.get("apiGroup", ""), resource, event["verb"])}
-    if event["verb"] == "patch" and event["responseStatus"]["code"] == 201:
-        rights.add((what.get("apiGroup", ""), resource, "create"))
-    return rights
-
-
 @pytest.fixture(scope="module")
 def granted(system, installed):
+    """The operator's roles and bindings, as they stand."""
     release = installed.release
-    roles = (
-        system.get("clusterrole", f"{release.namespace}:{release.name}-operator"),
-        system.get("role", f"{release.name}-operator"),
-    )
-    return {
-        (group, resource, verb)
-        for role in roles
-        for rule in role["rules"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
-        for verb in rule["verbs"]
-    }
+    everywhere, own = f"{release.namespace}:{release.name}-operator", f"{release.name}-operator"
+    return [
+        system.get("clusterrole", everywhere),
+        system.get("clusterrolebinding", everywhere),
+        system.get("role", own),
+        system.get("rolebinding", own),
+    ]
 
 
 def test_operator_was_refused_nothing(calls):
-    refused = [
-        f"{event['verb']} {event['requestURI']}: {event['responseStatus'].get('reason')}"
-        for event in calls
-        # By authorization, that is: admission answers 403 too, in a namespace that goes away.
-        if event.get("annotations", {}).get("authorization.k8s.io/decision") == "forbid"
-    ]
-    assert refused == []
+    assert rights.refused(calls) == []
 
 
-def test_every_call_stands_on_a_right_of_the_chart(calls, granted):
-    needed = set().union(*map(used, calls))
-    # What every service account may do needs no rule of ours.
-    common = {right for right in needed if right[0].startswith("authorization.")}
-    assert needed - common - granted == set()
-
-
-def test_every_right_was_used(calls, granted):
-    needed = set().union(*map(used, calls))
-    assert granted - needed - set(ON_TROUBLE) == set()
-
-
-def test_list_of_rare_rights_holds_granted_ones_only(granted):
-    assert set(ON_TROUBLE) - granted == set()
+def test_what_is_granted_is_what_was_used(calls, granted):
+    found = rights.compare(calls, granted, ON_TROUBLE)
+    assert not found, found
