@@ -49,7 +49,7 @@ def service(name="units", stable="rev1", candidate="", ready="True", available="
         {"type": "Available", "status": available, "reason": "R", "message": ""},
     ]
     return {
-        "metadata": {"name": name, "uid": name, "generation": 4},
+        "metadata": {"name": name, "namespace": "team", "uid": name, "generation": 4},
         "spec": {"model": {"uri": "pvc://work/base"}},
         "status": {"stable": stable, "candidate": candidate, "conditions": conditions, **status},
     }

@@ -31,7 +31,9 @@ def picture(service: Manifest, children: Iterable[Manifest]) -> Manifest:
     for role in ("stable", "candidate"):
         if status.get(role):
             text = text.replace(status[role], role.upper())
-    alike: Manifest = json.loads(text.replace(service["metadata"]["name"], "NAME"))
+    head = service["metadata"]
+    text = text.replace(head["name"], "NAME").replace(head["namespace"], "NAMESPACE")
+    alike: Manifest = json.loads(text)
     return alike
 
 
