@@ -1,0 +1,185 @@
+"""What stands in a run's namespace at its end, as data that compares with another run's.
+
+Reads, never writes. What only tells one run from another is written alike here, where it is
+known what it stands for: the namespace, uids, names that Kubernetes completed, nodes, and times
+of the run's own span. What else differs between undisturbed runs ``oracle`` learns by itself.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from fairlead_api import names
+from fairlead_operator import kube
+from fairlead_operator.kube import Kind
+from fairlead_operator.plan import Manifest, controller
+
+Snapshot = dict[str, Manifest]
+"""Objects by ``Kind/name``, JSON data throughout."""
+Items = Callable[[Kind, str], Awaitable[list[Manifest]]]
+"""Every object of a kind in a namespace, whole; none where the kind isn't served."""
+
+REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
+WHOLE: Final = (*kube.WATCHED, REPLICA_SET)
+"""Kinds whose objects are compared."""
+APART: Final = (kube.SECRET, kube.LEASE)
+"""Kinds of the operator's own: only that they stand is compared."""
+NAMESPACE: Final = "<namespace>"
+NODE: Final = "<node>"
+TIME: Final = "<time>"
+ADDRESS: Final = "<address>"
+HASH: Final = "<hash>"
+AHEAD: Final = timedelta(days=1)
+"""How far ahead of a run its own times may lie: graces and retries."""
+
+_ROOT_CA: Final = "kube-root-ca.crt"
+_TEMPLATE_HASH: Final = "pod-template-hash"
+_TIMES: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_ADDRESSES: Final = re.compile(r"(?!127\.|0\.)\d{1,3}(?:\.\d{1,3}){3}")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The time of a run."""
+
+    began: datetime
+    ended: datetime
+
+    def has(self, text: str) -> bool:
+        """Whether a moment may have been told by the run's own clocks."""
+        moment = datetime.fromisoformat(text)
+        return self.began - timedelta(seconds=1) <= moment <= self.ended + AHEAD
+
+
+async def objects(items: Items, namespace: str) -> list[Manifest]:
+    """Everything of the run that may be compared, as it stands now."""
+    found = []
+    for kind in (*WHOLE, *APART):
+        for manifest in await items(kind, namespace):
+            # Lists leave out what each of their items is.
+            found.append({"apiVersion": kind.api_version, "kind": kind.kind} | manifest)
+    return [one for one in found if kube.metadata(one)["name"] != _ROOT_CA]
+
+
+def is_moving(found: Iterable[Manifest]) -> bool:
+    """Whether something is on its way out, or waits for the garbage collector."""
+    found = list(found)
+    uids = {kube.metadata(one)["uid"] for one in found}
+    return any(
+        kube.metadata(one).get("deletionTimestamp") or controller(one).get("uid", "") not in uids
+        for one in found
+        if controller(one) or kube.metadata(one).get("deletionTimestamp")
+    )
+
+
+def of(found: Iterable[Manifest], namespace: str, nodes: Iterable[str], span: Span) -> Snapshot:
+    """Write a run's objects down so that they compare with another run's."""
+    found = list(found)
+    stable = _stable_names(found)
+    words = {namespace: NAMESPACE, **dict.fromkeys(nodes, NODE)}
+    for one in found:
+        head = kube.metadata(one)
+        name = stable[head["uid"]]
+        words[head["uid"]] = f"<uid {one['kind']}/{name}>"
+        if name != head["name"]:
+            words[head["name"]] = name
+        if hash_ := (head.get("labels") or {}).get(_TEMPLATE_HASH):
+            words[hash_] = HASH
+    said = _Words(words, span)
+    return {
+        f"{one['kind']}/{stable[kube.metadata(one)['uid']]}": said.again(_kept(one))
+        for one in sorted(found, key=lambda one: (one["kind"], stable[kube.metadata(one)["uid"]]))
+    }
+
+
+class _Words:
+    """Says things again in the words that all runs share."""
+
+    def __init__(self, words: dict[str, str], span: Span) -> None:
+        longest_first = sorted(words, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._words, self._span = words, span
+
+    def again(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {self._text(key): self.again(one) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self.again(one) for one in value]
+        return self._text(value) if isinstance(value, str) else value
+
+    def _text(self, text: str) -> str:
+        if _ADDRESSES.fullmatch(text):
+            return ADDRESS
+        text = _TIMES.sub(lambda t: TIME if self._span.has(t[0]) else t[0], text)
+        return self._pattern.sub(lambda word: self._words[word[0]], text)
+
+
+def _kept(manifest: Manifest) -> Manifest:
+    """What of an object is compared."""
+    if manifest["kind"] in {kind.kind for kind in APART}:
+        return {}
+    head = {key: one for key, one in kube.metadata(manifest).items() if key != "managedFields"}
+    kept = {key: value for key, value in manifest.items() if key != "kind"} | {"metadata": head}
+    if manifest["kind"] == kube.POD.kind:  # the rest is its template's, which is compared
+        kept["spec"] = {key: one for key, one in kept["spec"].items() if key == "nodeName"}
+    if manifest["kind"] == REPLICA_SET.kind:
+        kept["spec"] = {key: one for key, one in kept["spec"].items() if key != "template"}
+    status = kept.get("status")
+    if isinstance(status, dict) and status.get("conditions"):
+        # Their order says nothing, and several writers add to them.
+        by_type = {one["type"]: one for one in status["conditions"]}
+        kept["status"] = status | {"conditions": by_type}
+    return kept
+
+
+def _stable_names(found: list[Manifest]) -> dict[str, str]:
+    """By uid, a name that an object of another run has as well."""
+    uids = {kube.metadata(one)["uid"]: one for one in found}
+    stems: dict[tuple[str, str], list[Manifest]] = defaultdict(list)
+    given: dict[str, str] = {}
+    for one in sorted(found, key=_age):
+        head = kube.metadata(one)
+        if head.get("generateName") or one["kind"] == REPLICA_SET.kind:
+            stems[one["kind"], _stem(one, uids)].append(one)
+        else:
+            given[head["uid"]] = head["name"]
+    for (_, stem), alike in stems.items():
+        for number, one in enumerate(alike, 1):
+            given[kube.metadata(one)["uid"]] = f"{stem}~{number}"
+    return given
+
+
+def _stem(manifest: Manifest, uids: dict[str, Manifest]) -> str:
+    """The part of a completed name that every run gives."""
+    head = kube.metadata(manifest)
+    if manifest["kind"] == REPLICA_SET.kind:
+        return str(controller(manifest).get("name") or head["name"].rpartition("-")[0])
+    stem = str(head["generateName"]).rstrip("-")
+    above = uids.get(controller(manifest).get("uid", ""))
+    if above is not None and above["kind"] == REPLICA_SET.kind:
+        return _stem(above, uids)
+    return stem
+
+
+def _age(manifest: Manifest) -> tuple[str, ...]:
+    """Order of objects that only differ by the end of their names."""
+    head, status = kube.metadata(manifest), manifest.get("status") or {}
+    conditions = sorted(f"{one['type']}={one['status']}" for one in status.get("conditions") or [])
+    created = head.get("creationTimestamp") or ""
+    return created, status.get("phase") or "", " ".join(conditions), head["name"]
+
+
+def owners_missing(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Objects without the owner they should have, with what is wrong."""
+    for key, body in snapshot.items():
+        head = kube.metadata(body)
+        owner = controller(body)
+        if owner and not owner["uid"].startswith("<uid "):
+            yield key, f"its owner {owner['kind']}/{owner['name']} is gone"
+        labels = head.get("labels") or {}
+        is_ours = labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
+        if is_ours and not owner:
+            yield key, "it carries our label and no owner claims it"
