@@ -144,6 +144,21 @@ def test_attempt_that_runs_is_left_alone_when_the_spec_becomes_refused(new_world
     assert (list(world.jobs), world.status["phase"]) == (["job-prepare-a1"], "Preparing")
 
 
+@pytest.mark.parametrize("suspend", [True, False], ids=["suspended", "running"])
+def test_refusal_is_asked_about_again_whatever_the_job_does(new_world, suspend):
+    """Nobody tells of claims: without another look the refusal would stand though it is over."""
+    world = new_world()
+    world.settle()
+    world.start_pods()
+    world.set_suspend(suspend)
+    world.settle()
+    world.claims["store"] = None
+    assert world.condition("Admitted")["status"] == "True"
+    found = world.reconcile()
+    assert world.condition("Admitted")["status"] == "False"
+    assert (found.requeue_at - world.now).total_seconds() == pytest.approx(30, abs=1)
+
+
 def test_next_stage_waits_while_the_spec_is_refused(new_world):
     world = new_world()
     world.settle()

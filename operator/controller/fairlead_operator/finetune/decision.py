@@ -15,7 +15,7 @@ from fairlead_operator.finetune import children, stages, waiting
 from fairlead_operator.finetune.admission import Refusal
 from fairlead_operator.finetune.children import Children
 from fairlead_operator.finetune.stages import Course
-from fairlead_operator.plan import LOOK_AGAIN, Manifest
+from fairlead_operator.plan import Manifest
 
 
 class Kind(StrEnum):
@@ -57,7 +57,7 @@ def decide(
     if attempt is not None:
         return _running(job, stage, attempt, seen, now)
     if refusal is not None:
-        return Step(Kind.REFUSED, refusal.reason, refusal.message, now + LOOK_AGAIN)
+        return Step(Kind.REFUSED, refusal.reason, refusal.message)
     if seen.must_drain:
         return Step(Kind.DRAINING, Reason.DRAINING, f"waiting for the end of {_leftovers(seen)}")
     if stage.retry_time is not None and stage.retry_time > now:

@@ -12,16 +12,26 @@ from fairlead_api import names
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.finetunestatus import Stage, StageStatus
 from fairlead_operator.finetune import admission, children, decision, stages, status
+from fairlead_operator.finetune.admission import Refusal
 from fairlead_operator.finetune.children import Children
 from fairlead_operator.finetune.config import config_map
-from fairlead_operator.finetune.decision import Kind
+from fairlead_operator.finetune.decision import Kind, Step
 from fairlead_operator.finetune.export import export_job
 from fairlead_operator.finetune.options import Options
 from fairlead_operator.finetune.prepare import prepare_job
 from fairlead_operator.finetune.service import workers_service
 from fairlead_operator.finetune.stages import Course
 from fairlead_operator.finetune.train import train_job
-from fairlead_operator.plan import Act, CreateOnce, Delete, Manifest, Observed, Plan, owned_by
+from fairlead_operator.plan import (
+    LOOK_AGAIN,
+    Act,
+    CreateOnce,
+    Delete,
+    Manifest,
+    Observed,
+    Plan,
+    owned_by,
+)
 
 _BUILDERS: Final[dict[Stage, Callable[[FineTuneJob, int, Options], Manifest]]] = {
     Stage.PREPARE: prepare_job,
@@ -46,8 +56,14 @@ def plan(job: FineTuneJob, observed: Observed, now: datetime, options: Options) 
     return Plan(
         status=status.derive(job, course, seen, step, refusal, now),
         acts=acts,
-        requeue_at=step.look_again,
+        requeue_at=_look_again(step, refusal, now),
     )
+
+
+def _look_again(step: Step, refusal: Refusal | None, now: datetime) -> datetime | None:
+    """When to plan again: what refuses the spec isn't watched, whatever the job does meanwhile."""
+    moments = (step.look_again, now + LOOK_AGAIN if refusal else None)
+    return min((moment for moment in moments if moment), default=None)
 
 
 def _licensed(course: Course, kind: Kind, now: datetime) -> Course:
