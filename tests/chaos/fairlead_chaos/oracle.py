@@ -35,6 +35,8 @@ class Ending:
     """Writes after all had come to rest and was looked at again; heartbeats may be among them."""
     error: str = ""
     """Why the story or the settling did not end; the rest is then of a run cut short."""
+    crashes: tuple[str, ...] = ()
+    """Ends of the operator's process that nobody wished for."""
 
     def loud(self) -> list[complaints.Line]:
         """What the operator said louder than INFO."""
@@ -106,6 +108,8 @@ def _of_itself(run: Ending) -> Iterator[Finding]:
         yield from _orphans(run)
         yield from _unrest(run)
     yield from _without_effect(run)
+    for crash in run.crashes:
+        yield Finding(Wrong.LOG, crash)
 
 
 def _orphans(run: Ending) -> Iterator[Finding]:
@@ -159,7 +163,7 @@ def _writes(reference: Reference, run: Ending) -> Iterator[Finding]:
 
 
 def _counts(sent: Sent) -> bool:
-    return sent.write.resource not in NOT_COUNTED
+    return sent.write.resource.partition("/")[0] not in NOT_COUNTED
 
 
 def _titled(write: Write) -> str:

@@ -1,0 +1,127 @@
+"""Carries out one run and puts down what the oracle judges: its end, and what a nudge changes.
+
+A run is at rest when the operator has answered and nothing has changed for a time. The answer is
+asked for by a job of the harness's own that is created suspended: an operator that says so leads,
+has leveled its cache and works through its queue. That job is no part of the run: what it costs
+is left out of the trace. Then every resource is touched, so that the operator looks at each again.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from fairlead_api.conditions import FineTuneJobCondition
+from fairlead_chaos import snapshot
+from fairlead_chaos.admin import Admin
+from fairlead_chaos.cell import PATIENCE_SECONDS, Cell, Run
+from fairlead_chaos.faults import Hold, OldList, Plan, Stall
+from fairlead_chaos.lab import Lab
+from fairlead_chaos.oracle import Ending
+from fairlead_chaos.scenario import Manifest, Scenario
+from fairlead_chaos.scenarios import jobs, states
+from fairlead_chaos.snapshot import Snapshot, Span
+from fairlead_chaos.world import ApiHands
+from fairlead_operator import kube
+from fairlead_operator.kube import Kind
+
+QUIET_SECONDS: Final = 1.5
+"""Without any change in the namespace; longer by what the plan keeps back."""
+COLLECT_SECONDS: Final = 60.0
+"""Longest that the garbage collector is waited for."""
+PROBE: Final = "probe-of-the-harness"
+TOUCHED: Final = "chaos.fairlead.dev/touched"
+_POLL_SECONDS: Final = 0.2
+
+
+async def witness(
+    lab: Lab, scenario: Scenario, plan: Plan | None = None, bug: str | None = None
+) -> Ending:
+    """Carry out one run; whatever goes wrong in it is part of what is returned."""
+    began = datetime.now(UTC)
+    async with lab.cell(scenario, plan, bug) as cell:
+        run = await cell.run()
+        found: Snapshot = {}
+        num_sent = 0
+        if await _rests(lab.admin, cell, run):
+            found = await _end(lab.admin, run, began)
+            num_sent = len(run.trace.sent)
+            await _touch(lab.admin, run.namespace)
+            await _rests(lab.admin, cell, run)
+    return _ending(run, found, num_sent)
+
+
+async def _rests(admin: Admin, cell: Cell, run: Run) -> bool:
+    """Whether the operator answers and all is quiet then; why not stands in the run's error."""
+    if run.error is None:
+        try:
+            await _probe(admin, run.namespace)
+        except TimeoutError as error:
+            run.error = f"the operator does not answer: {error}"
+    return run.error is None and await cell.settled(_quiet_seconds(run.plan))
+
+
+async def _probe(admin: Admin, namespace: str) -> None:
+    """Return once the operator has written a status that it could not have written before."""
+
+    async def nobody(_: Mapping[str, str]) -> None:
+        raise AssertionError("a probe restarts nothing")
+
+    hands = ApiHands(admin, namespace, "", nobody, PATIENCE_SECONDS)
+    said = states.says(FineTuneJobCondition.SUSPENDED, "True")
+    await hands.create(jobs.finetunejob(PROBE, suspend=True))
+    await hands.until(kube.FINETUNEJOB, PROBE, said, "a new job says that it is suspended")
+    await hands.delete(kube.FINETUNEJOB, PROBE)
+    await hands.until(kube.FINETUNEJOB, PROBE, states.is_gone, "the probe is gone")
+
+
+async def _end(admin: Admin, run: Run, began: datetime) -> Snapshot:
+    """The run's objects once the garbage collector has had its time."""
+
+    async def items(kind: Kind, namespace: str) -> list[Manifest]:
+        try:
+            found: list[Manifest] = (await admin.listing(kind, namespace))["items"]
+        except kube.NotFound:  # an optional kind
+            return []
+        return found
+
+    deadline = time.monotonic() + COLLECT_SECONDS
+    objects = await snapshot.objects(items, run.namespace)
+    while snapshot.is_moving(objects) and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+        objects = await snapshot.objects(items, run.namespace)
+    placed = (one["spec"].get("nodeName") for one in objects if one["kind"] == kube.POD.kind)
+    nodes = {name for name in placed if name}
+    return snapshot.of(objects, run.namespace, nodes, Span(began, datetime.now(UTC)))
+
+
+async def _touch(admin: Admin, namespace: str) -> None:
+    """Change each resource in a way that asks for nothing."""
+    change = {"metadata": {"annotations": {TOUCHED: "yes"}}}
+    for kind in kube.PARENTS:
+        for found in (await admin.listing(kind, namespace))["items"]:
+            await admin.patch(kind, namespace, found["metadata"]["name"], change)
+
+
+def _quiet_seconds(plan: Plan) -> float:
+    held = [fault.seconds for fault in plan.faults if isinstance(fault, Hold | OldList | Stall)]
+    return QUIET_SECONDS + max(held, default=0.0)
+
+
+def _ending(run: Run, found: Snapshot, num_sent: int) -> Ending:
+    return Ending(
+        plan=run.plan,
+        trace=dataclasses.replace(
+            run.trace,
+            sent=[one for one in run.trace.sent if one.write.name != PROBE],
+            heard=[one for one in run.trace.heard if one.told.name != PROBE],
+        ),
+        snapshot=found,
+        log=run.log,
+        namespace=run.namespace,
+        at_rest=tuple(one for one in run.trace.sent[num_sent:] if one.write.name != PROBE),
+        error=run.error or "",
+        crashes=tuple(f"process {one.incarnation} ended: {one.code}" for one in run.crashes),
+    )
