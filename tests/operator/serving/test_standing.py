@@ -57,6 +57,25 @@ def test_quantity_that_a_user_may_write_stands_as_it_is_stored(written, stored):
     assert standing.stands(standing.stamped(manifest), found)
 
 
+@pytest.mark.parametrize(
+    ("field", "ours", "theirs", "stands"),
+    [
+        ("env", {"name": "HOME", "value": "/x"}, {"name": "PROXY", "value": "y"}, True),
+        ("ports", {"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}, True),
+        ("volumeMounts", {"name": "m", "mountPath": "/m"}, {"name": "m", "mountPath": "/n"}, True),
+        ("tolerations", {"key": "gpu"}, {"key": "spot"}, False),
+        ("parentRefs", {"name": "gateway"}, {"name": "other"}, False),
+    ],
+    ids=["variable", "port", "mount", "list that we own whole", "another's list of names"],
+)
+def test_entry_that_an_apply_leaves_is_nobodys_concern(field, ours, theirs, stands):
+    """An apply can't take another's entry out of a merged list: it would be tried for ever."""
+    manifest = standing.stamped({"metadata": {"name": "x"}, "spec": {field: [ours]}})
+    found = manifest | {"spec": {field: [theirs, ours]}}
+    assert standing.stands(manifest, found) is stands
+    assert not standing.stands(manifest, manifest | {"spec": {field: [theirs]}})
+
+
 def test_what_is_not_there_does_not_stand():
     assert not standing.stands(standing.stamped(MANIFEST), None)
 

@@ -6,7 +6,7 @@ server's defaults, are nobody's concern here.
 """
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
 from fairlead_api import names, quantities
 from fairlead_operator.plan import Manifest
@@ -26,12 +26,24 @@ def stands(manifest: Manifest, seen: Manifest | None) -> bool:
     return seen is not None and _covers(seen, manifest)
 
 
-def _covers(seen: Any, wanted: Any) -> bool:
+_MERGED: Final = frozenset(
+    {
+        "containers", "env", "imagePullSecrets", "ownerReferences", "ports",
+        "topologySpreadConstraints", "volumeMounts", "volumes",
+    }
+)  # fmt: skip
+"""Lists that an apply merges by key, so that another's entries stay in them; the rest is ours."""
+
+
+def _covers(seen: Any, wanted: Any, *, is_merged: bool = False) -> bool:
     if isinstance(wanted, dict):
         return isinstance(seen, dict) and all(
-            key in seen and _covers(seen[key], value) for key, value in wanted.items()
+            key in seen and _covers(seen[key], value, is_merged=key in _MERGED)
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
+        if is_merged and isinstance(seen, list):
+            return all(any(_covers(entry, each) for entry in seen) for each in wanted)
         return (
             isinstance(seen, list)
             and len(seen) == len(wanted)
