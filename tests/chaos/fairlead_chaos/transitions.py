@@ -57,7 +57,7 @@ def _of(field: str, path: str, good: dict[str, Any], bad: dict[str, Any] | None 
 
 _CPU: Final = {"requests": {"cpu": "10m"}, "limits": {"cpu": "2"}}
 _MEMORY: Final = {"requests": {"memory": "64Mi"}, "limits": {"memory": "1Gi"}}
-_NO_SUCH_NODE: Final = {"limits": {"nvidia.com/gpu": "1"}}
+_NO_SUCH_NODE: Final = {"limits": {"example.com/nowhere": "1"}}
 STATES: Final[tuple[State, ...]] = (
     *_of("model", "model", {"base": {"uri": "pvc://work/base"}, "other": {"uri": "pvc://work/b"}},
          {"lost": {"uri": "pvc://absent/base"}}),

@@ -1,0 +1,195 @@
+"""The proof harness from the command line: ``python tests/chaos/fairlead_chaos --help``.
+
+``soak`` runs campaigns and writes their result files; ``replay`` carries out one plan and says
+what is wrong with it; ``trace`` shows what an undisturbed run does, by number. Each brings up the
+control plane of the cluster tests, or uses the running one, and takes away what it made there.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[0] = str(ROOT / "tests" / "chaos")  # the package, not its folder
+
+from fairlead_chaos import faults, lab, plans, results, soak  # noqa: E402
+from fairlead_chaos.faults import Plan, PlanError  # noqa: E402
+from fairlead_chaos.lab import Lab  # noqa: E402
+from fairlead_chaos.scenario import Scenario  # noqa: E402
+from fairlead_chaos.scenarios import catalogue  # noqa: E402
+from fairlead_chaos.soak import Chaos, Course  # noqa: E402
+from fairlead_chaos.trace import Trace  # noqa: E402
+
+EVERYTHING = 10**9
+
+
+class UsageError(Exception):
+    """What was asked for can't be done; the message says why."""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="fairlead_chaos", description=__doc__.split("\n")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="show every scenario")
+    trace = verbs.add_parser("trace", help="tell a scenario undisturbed, show requests and events")
+    trace.add_argument("scenario")
+    replay = verbs.add_parser("replay", help="carry out plans and judge them; exit 1 on a finding")
+    replay.add_argument("plans", type=Path, help="file of plans, JSON, one a line; - is stdin")
+    replay.add_argument("--times", type=int, default=1, help="how often each")
+    soaking = verbs.add_parser("soak", help="run campaigns, write a result file of each")
+    soaking.add_argument("--campaign", nargs="+", choices=soak.CAMPAIGNS, default=soak.CAMPAIGNS)
+    soaking.add_argument("--scenario", nargs="+", help="these only; all where absent")
+    soaking.add_argument("--most", type=int, default=EVERYTHING, help="runs of each campaign")
+    soaking.add_argument("--seed", type=int, default=1, help="draws the plans where not all run")
+    soaking.add_argument("--write", type=Path, help="folder for the result files")
+    for verb in (trace, replay, soaking):
+        verb.add_argument("--parallel", type=int, default=16, help="runs at the same time")
+        verb.add_argument("--logs", type=Path, help="folder for logs of the operator")
+    return parser.parse_args()
+
+
+def named(wanted: Iterable[str] | None) -> dict[str, Scenario]:
+    """The scenarios of these names, all of them where none is given; raises UsageError."""
+    names = list(catalogue.ALL if wanted is None else dict.fromkeys(wanted))
+    if unknown := [name for name in names if name not in catalogue.ALL]:
+        raise UsageError(f"no scenario {', '.join(unknown)}; see: list")
+    return {name: catalogue.ALL[name] for name in names}
+
+
+def say(line: str) -> None:
+    """Progress and findings, at once."""
+    print(line, flush=True)
+
+
+async def in_lab(
+    asked: argparse.Namespace,
+    scenarios: dict[str, Scenario],
+    work: Callable[[Lab, Course], Awaitable[int]],
+) -> int:
+    """Do work in a lab; its folder stays where --logs names one."""
+    with tempfile.TemporaryDirectory(prefix="fairlead-chaos-") as folder:
+        logs = asked.logs or Path(folder) / "logs"
+        most, seed = getattr(asked, "most", EVERYTHING), getattr(asked, "seed", 0)
+        course = Course(asked.parallel, most, seed, say, logs)
+        runs = Path(folder) / "runs"
+        runs.mkdir()
+        nodes = max(asked.parallel, 1)
+        async with lab.open_lab(lab.bring_up(), scenarios.values(), runs, nodes) as opened:
+            return await work(opened, course)
+
+
+def shown(trace: Trace) -> Iterable[str]:
+    """A trace as lines: requests by number, then events."""
+    for sent in trace.sent:
+        write = sent.write
+        effect = "" if sent.has_effect else " without effect"
+        yield (
+            f"{sent.number:4} {sent.seconds:7.2f}s {write.verb:7} {write.resource}/{write.name}"
+            f" #{write.nth} -> {sent.code} {sent.answered}{effect}"
+        )
+    for heard in trace.heard:
+        told = heard.told
+        yield (
+            f"{heard.number:4} {heard.seconds:7.2f}s {told.type:8} {told.resource}/{told.name}"
+            f" #{told.nth} @{heard.version}"
+        )
+
+
+async def learned(made: Chaos, scenarios: Iterable[str], num_references: int) -> list[str]:
+    """Learn the references; what is wrong with them is said at once."""
+    wrong = soak.undisturbed(await made.learn(scenarios, num_references))
+    for line in wrong:
+        say(f"FOUND undisturbed {line}")
+    return wrong
+
+
+async def trace(asked: argparse.Namespace) -> int:
+    """Tell one scenario."""
+    scenarios = named([asked.scenario])
+
+    async def work(opened: Lab, course: Course) -> int:
+        made = soak.chaos(opened, scenarios, course)
+        wrong = await learned(made, scenarios, 2)
+        for line in shown(made.traces[asked.scenario][0]):
+            say(line)
+        return int(bool(wrong))
+
+    return await in_lab(asked, scenarios, work)
+
+
+def read_plans(path: Path) -> list[Plan]:
+    """Plans of a file, one a line; raises UsageError with the line's number."""
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(faults.from_json(line))
+        except PlanError as error:
+            raise UsageError(f"{path}:{number}: {error}") from None
+    return found
+
+
+async def replay(asked: argparse.Namespace) -> int:
+    """Carry out plans."""
+    chosen = [plan for plan in read_plans(asked.plans) for _ in range(asked.times)]
+    scenarios = named(plan.scenario for plan in chosen)
+
+    async def work(opened: Lab, course: Course) -> int:
+        made = soak.chaos(opened, scenarios, course)
+        wrong = await learned(made, scenarios, 2)
+        tally = await made.run(chosen)
+        say(f"{tally.happened.total()} happened, {tally.missed.total()} whose point did not come")
+        return int(bool(wrong or tally.failed or tally.missed))
+
+    return await in_lab(asked, scenarios, work)
+
+
+async def soaked(asked: argparse.Namespace) -> int:
+    """Run campaigns."""
+    scenarios = named(asked.scenario)
+
+    async def work(opened: Lab, course: Course) -> int:
+        bad = False
+        made = soak.chaos(opened, scenarios, course)
+        with_faults = [name for name in asked.campaign if name in plans.CAMPAIGNS]
+        undisturbed = await learned(made, scenarios, 3) if with_faults else []
+        for name in asked.campaign:
+            if name == soak.TRANSITIONS:
+                body = await soak.ways(opened, course)
+            else:
+                body = {"undisturbed": undisturbed} | await soak.faults(made, name, course)
+            say(f"{name}: {body['seconds']} s, {len(body['findings'])} with findings")
+            bad = bad or bool(body["findings"] or body.get("undisturbed"))
+            if asked.write:
+                results.write(asked.write / f"{name}.json", body)
+        return int(bad)
+
+    return await in_lab(asked, scenarios, work)
+
+
+def main() -> int:
+    """Run one verb; 2 is a wrong call."""
+    asked = arguments()
+    try:
+        if asked.verb == "list":
+            for scenario in catalogue.ALL.values():
+                say(f"{scenario.kind:13} {scenario.name}")
+            return 0
+        verb = {"trace": trace, "replay": replay, "soak": soaked}[asked.verb]
+        return asyncio.run(verb(asked))
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

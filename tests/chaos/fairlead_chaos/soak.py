@@ -1,0 +1,153 @@
+"""The campaigns: which plans, how many at once, and the result file of each.
+
+``learn``ed references serve all campaigns of one call. I/O is the lab's and the result files'.
+"""
+
+import functools
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fairlead_chaos import oracle, plans, results, transitions, walk, witness
+from fairlead_chaos.campaign import Campaign, Oracle
+from fairlead_chaos.faults import Plan
+from fairlead_chaos.lab import Lab
+from fairlead_chaos.oracle import Ending, Reference
+from fairlead_chaos.results import Judged
+from fairlead_chaos.scenario import Hands, Manifest, Scenario
+from fairlead_chaos.trace import Trace
+from fairlead_operator.kube import Kind
+
+TRANSITIONS: Final = "transitions"
+CAMPAIGNS: Final = (*plans.CAMPAIGNS, TRANSITIONS)
+WAYS_AT_ONCE: Final = 40
+"""Services of one namespace that change at the same time, those made from scratch not counted."""
+Chaos = Campaign[Ending, Reference]
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a soak is run."""
+
+    num_parallel: int
+    most: int
+    """Plans, or ways, of each campaign."""
+    seed: int
+    say: Callable[[str], None]
+    logs: Path
+    """Folder for the operator's log of each run that went wrong."""
+
+
+def chaos(lab: Lab, scenarios: dict[str, Scenario], course: Course) -> Chaos:
+    """A campaign over real runs in a lab."""
+    by = Oracle(
+        witness=functools.partial(_witness, lab, scenarios, course.logs),
+        trace=lambda ending: ending.trace,
+        learn=oracle.learn,
+        judge=oracle.judge,
+        agree=oracle.disagreements,
+    )
+    return Campaign(by, course.num_parallel, course.say)
+
+
+async def _witness(lab: Lab, scenarios: dict[str, Scenario], logs: Path, plan: Plan) -> Ending:
+    """One run; what breaks the run itself is told as its error, so that the others go on."""
+    try:
+        ending = await witness.witness(lab, scenarios[plan.scenario], plan)
+    except Exception:
+        text = f"the run broke: {traceback.format_exc()}"
+        return Ending(plan, trace=Trace(), snapshot={}, log="", error=text)
+    if ending.error:
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / f"{ending.namespace}.log").write_text(f"{plan.to_json()}\n{ending.log}")
+    return ending
+
+
+async def faults(made: Chaos, name: str, course: Course) -> dict[str, Any]:
+    """One campaign of faults against references that are learned; the body of its file."""
+    began = time.monotonic()
+    everything = made.plans(plans.CAMPAIGNS[name])
+    chosen = plans.drawn(everything, course.most, course.seed)
+    course.say(f"{name}: {len(chosen)} of {len(everything)} plans")
+    tally = await made.run(chosen)
+    return _body(name, course, began) | {
+        "possible": len(everything),
+        "scenarios": len({plan.scenario for plan in chosen}),
+        "faults": _kinds_of_faults(chosen),
+        **tally.as_object(),
+    }
+
+
+def undisturbed(wrong: Sequence[Judged]) -> list[str]:
+    """What is wrong with the scenarios themselves, as lines."""
+    return [f"{one.plan.scenario}: {finding}" for one in wrong for finding in one.findings]
+
+
+def _kinds_of_faults(chosen: Sequence[Plan]) -> dict[str, int]:
+    """How many plans of each kind of fault."""
+    counted = Counter("+".join(type(fault).__name__ for fault in plan.faults) for plan in chosen)
+    return dict(sorted(counted.items()))
+
+
+def _body(name: str, course: Course, began: float) -> dict[str, Any]:
+    return results.head(course.seed) | {
+        "campaign": name,
+        "num_parallel": course.num_parallel,
+        "seconds": round(time.monotonic() - began),
+    }
+
+
+async def ways(lab: Lab, course: Course) -> dict[str, Any]:
+    """The campaign of spec transitions; the body of its file."""
+    began = time.monotonic()
+    everything = list(transitions.ways())
+    chosen = everything[:: -(-len(everything) // course.most)]  # evenly, where not all
+    scratch: dict[str, Manifest] = {}
+    wrong: dict[str, list[str]] = {}
+    for first in range(0, len(chosen), WAYS_AT_ONCE):
+        batch = chosen[first : first + WAYS_AT_ONCE]
+        wrong |= await _walk(lab, batch, scratch)
+        course.say(f"{len(wrong)} of {len(chosen)} ways")
+    for name, lines in wrong.items():
+        for line in lines:
+            course.say(f"FOUND {name}: {line}")
+    return _body(TRANSITIONS, course, began) | {
+        "possible": len(everything),
+        "gone": len(wrong),
+        "from_scratch": len(scratch),
+        "by_kind": dict(sorted(Counter(map(_kind_of_way, chosen)).items())),
+        "findings": {name: lines for name, lines in sorted(wrong.items()) if lines},
+    }
+
+
+def _kind_of_way(way: transitions.Way) -> str:
+    has_error = any(state.good is transitions.Good.NEVER for state in way.states)
+    if way.hurried:
+        return "in a hurry"
+    return "by way of an error state" if has_error else "between served states"
+
+
+async def _walk(
+    lab: Lab, batch: Sequence[transitions.Way], scratch: dict[str, Manifest]
+) -> dict[str, list[str]]:
+    """Go a batch of ways in a namespace of its own."""
+    found: dict[str, list[str]] = {}
+
+    async def story(hands: Hands) -> None:
+        async def listed(kind: Kind) -> Sequence[Manifest]:
+            items: list[Manifest] = (await lab.admin.listing(kind, hands.namespace))["items"]
+            return items
+
+        access = walk.Access(hands.create, hands.patch, listed)
+        found.update(await walk.Walk(access).go(batch, scratch))
+
+    scenario = Scenario("ways", "ModelService", story)
+    async with lab.cell(scenario) as cell:
+        run = await cell.run()
+        if run.error is not None:
+            raise TimeoutError(f"{run.error}; the operator said:\n{run.log[-4000:]}")
+    return found
