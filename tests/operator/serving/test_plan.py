@@ -59,6 +59,14 @@ def test_claim_that_is_missing_is_looked_for_again(make_world):
     assert world.says("Ready") == ("True", "ReplicasReady")
 
 
+def test_gateway_that_is_missing_is_looked_for_again(served):
+    """Nobody tells of Gateways: their port stands in the url, their route needs no other answer."""
+    served.gateways.clear()
+    assert served.step().requeue_at == served.now + LOOK_AGAIN
+    served.gateways["fairlead/gateway"] = {"spec": {"listeners": []}}
+    assert served.step().requeue_at is None
+
+
 def test_settled_service_is_planned_the_same_again(served):
     served.now += timedelta(days=1)
     found = served.plan()

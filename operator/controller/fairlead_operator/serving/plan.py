@@ -73,8 +73,9 @@ def _look_again(work: "_Work", resolution: model.Resolution, now: datetime) -> d
     retire_at = work.retire_at()
     if work.retired() and retire_at and now < retire_at:
         waits.append(retire_at)
-    if resolution.reason == Reason.CLAIM_NOT_FOUND:
-        waits.append(now + LOOK_AGAIN)
+    is_missed = None in work.observed.gateways.values()
+    if is_missed or resolution.reason == Reason.CLAIM_NOT_FOUND:
+        waits.append(now + LOOK_AGAIN)  # neither claims nor Gateways are watched
     return min(waits, default=None)
 
 
