@@ -1,8 +1,9 @@
 """Renders kwok's stages from the fates of all scenarios: what a simulated kubelet does to pods.
 
 Pure data. A pod becomes Running as soon as it is bound, then ends as its fate says or runs on; one
-that is always restarted ends once and stays in its back-off. A deleted pod ends as Failed first, since a Job with a pod failure policy waits for that. Which
-scenario a pod belongs to is told by its namespace, so scenarios may use the same names.
+that is always restarted ends once and stays in its back-off. A deleted pod ends as Failed first,
+since a Job with a pod failure policy waits for that. Which scenario a pod belongs to is told by
+its namespace, so scenarios may use the same names.
 """
 
 import json
