@@ -347,6 +347,8 @@ def test_disturbed_run_is_no_reference():
 
 SHAPES = [
     pytest.param("pod a-x7k2p failed", "pod a-zzzzz failed", True, id="generated-suffix"),
+    pytest.param("jzx7gfzk98", "p25m2c26fc", True, id="hashes"),
+    pytest.param("jzx7gfzk98", "p25m2c26f", False, id="hash-or-shorter"),
     pytest.param("3 pods", "17 pods", True, id="counts"),
     pytest.param("2026-01-01T12:00:00Z", "2027-01-01T12:00:00.5Z", True, id="times"),
     pytest.param("2026-01-01T12:00:00Z", "", False, id="time-or-nothing"),

@@ -24,7 +24,9 @@ _SHAPES: Final = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"), "<time>"),
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"), "<uid>"),
     (re.compile(r"\b[0-9a-f]{32,}\b"), "<digest>"),
+    (re.compile(r"\b[bcdfghjklmnpqrstvwxz2456789]{10}\b"), "<hash>"),  # serving.revision's
     (re.compile(r"(?<=-)[bcdfghjklmnpqrstvwxz2456789]{5}\b"), "<suffix>"),
+    (re.compile(r"\b(?=\d*[a-z])[bcdfghjklmnpqrstvwxz2456789]{10}\b"), "<hash>"),
     (re.compile(r"\d+"), "#"),
 )
 """In this order: what looks like a number may be part of something longer."""
