@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+REFUSALS: Final = frozenset({409, 429, 500, 504})
+"""What the proxy can answer in the API server's place."""
+
 
 class Moment(StrEnum):
     """When, around one request or event, the operator dies."""
@@ -58,6 +61,10 @@ class Kill:
     at: Point
     moment: Moment
 
+    def __post_init__(self) -> None:
+        if isinstance(self.at, Told) and self.moment == Moment.AFTER_COMMIT:
+            raise ValueError("an event is told or not: nothing of it is committed")
+
 
 @dataclass(frozen=True)
 class Refuse:
@@ -69,6 +76,10 @@ class Refuse:
     times: int = 1
     """How many requests of that verb, resource and name are answered so, one after the other."""
     retry_after_seconds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.code not in REFUSALS:
+            raise ValueError(f"{self.code} is not among {sorted(REFUSALS)}")
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,13 @@ _FAULTS: Final[dict[str, type[Any]]] = {
     for kind in (Kill, Refuse, LoseReply, Hold, Drop, Replay, OldList, Cut, Stall)
 }
 _POINTS: Final[dict[str, type[Any]]] = {"Write": Write, "Told": Told}
+
+
+def point(fault: Fault) -> Point:
+    """The point at which a fault happens: of two, the later one that it acts on."""
+    if isinstance(fault, Replay):
+        return fault.after
+    return fault.as_of if isinstance(fault, OldList) else fault.at
 
 
 class PlanError(Exception):

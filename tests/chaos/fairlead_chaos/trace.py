@@ -12,6 +12,8 @@ from fairlead_chaos.faults import Point, Told, Write
 
 NOT_COUNTED: Final = frozenset({"leases", "tokenreviews"})
 """Heartbeats and questions: they are nobody's resource and come with time."""
+NOT_HEARD: Final = frozenset({"namespaces", "customresourcedefinitions"})
+"""What the informer watches of the cluster itself: other runs' doings, relayed as they come."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,21 @@ class Sent:
     is_new: bool = False
     """Whether it made an object: a create, or a server-side apply answered 201."""
     has_effect: bool = True
-    """Whether the reply's resourceVersion was not yet the object's when the request left."""
+    """Whether the reply's resourceVersion was not yet the object's when the request left.
+
+    False only where a reply of 2xx shows it: a refused request is no write without effect.
+    """
     answered: str = "relayed"
-    """What the operator got: relayed, refused, lost, or nothing (it was killed)."""
+    """What the operator got: relayed, refused, lost, nothing (it was killed), or open (not yet)."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A watch event that came from the API server."""
+    """A watch event that came from the API server, at the moment it came.
+
+    A stream that goes on from an earlier version tells events anew: they are heard again, with
+    the ``told`` that they had.
+    """
 
     number: int
     told: Told
@@ -53,7 +62,10 @@ class Trace:
     sent: list[Sent] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     reached: list[Point] = field(default_factory=list)
-    """The points of the plan at which a fault happened."""
+    """For each fault that happened its point: ``at``, ``after`` of a Replay, ``as_of`` of an
+    OldList."""
+    apart: list[Sent] = field(default_factory=list)
+    """Mutating requests that are not counted, without a number (0)."""
 
     def created_and_deleted(self) -> Counter[tuple[str, str, str]]:
         """How often each object was created and deleted: (verb, resource, name)."""
