@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairlead_api import names
 from fairlead_api.termination import Cause
 from fairlead_operator.finetune.plan import plan
 from fairlead_operator.plan import Delete
@@ -138,6 +139,27 @@ def test_job_on_its_way_out_is_not_deleted_again(new_world):
     world.set_suspend(True)
     world.jobs["job-train-a1"]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
     assert world.plan().acts == ()
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        pytest.param({names.LABEL_ATTEMPT: "7"}, id="attempt"),
+        pytest.param({names.LABEL_STAGE: "export"}, id="stage"),
+        pytest.param({names.LABEL_STAGE: ""}, id="no stage"),
+    ],
+)
+def test_running_job_that_somebody_labels_otherwise_is_left_alone(new_world, label):
+    world = reach(new_world(), "Train")
+    world.jobs["job-train-a1"]["metadata"]["labels"] |= label
+    assert world.plan().acts == ()
+
+
+def test_suspending_deletes_the_job_that_somebody_labelled_otherwise(new_world):
+    world = reach(new_world(), "Train")
+    world.jobs["job-train-a1"]["metadata"]["labels"] |= {names.LABEL_STAGE: "other"}
+    world.set_suspend(True)
+    assert [act.name for act in world.plan().acts] == ["job-train-a1"]
 
 
 def test_resuming_is_the_next_attempt_and_counts_as_nothing(new_world):

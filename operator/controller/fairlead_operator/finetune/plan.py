@@ -101,33 +101,33 @@ def _creations(
 
 def _deletions(course: Course, seen: Children) -> Iterator[Act]:
     """Jobs that must not run on, and ended ones that only take up room."""
-    for child in seen.jobs:
-        stage = next((s for s in course.stages if s.name.lower() == _stage_of(child)), None)
-        if stage is None or children.is_deleting(child):
+    for child, stage, attempt in _attempts(course, seen):
+        if children.is_deleting(child):
             continue
-        if _is_stray(child, stage) or _is_old(child, stage):
+        if _is_stray(child, stage, attempt) or _is_old(child, stage, attempt):
             meta = child["metadata"]
             yield Delete("batch/v1", "Job", meta["namespace"], meta["name"], meta["uid"])
 
 
-def _is_stray(child: Manifest, stage: StageStatus) -> bool:
+def _attempts(course: Course, seen: Children) -> Iterator[tuple[Manifest, StageStatus, int]]:
+    """Own Jobs with their stage and attempt: by their names, since labels can be edited."""
+    for child in seen.jobs:
+        for stage in course.stages:
+            start = names.stage_job_name(seen.name, stage.name, 0).removesuffix("0")
+            name = child["metadata"]["name"]
+            if name.startswith(start) and (number := name.removeprefix(start)).isdecimal():
+                yield child, stage, int(number)
+
+
+def _is_stray(child: Manifest, stage: StageStatus, attempt: int) -> bool:
     """Whether an attempt runs that is over for us."""
-    live = stages.is_live(stage) and _attempt_of(child) == stage.attempt
+    live = stages.is_live(stage) and attempt == stage.attempt
     return children.outcome(child) is None and not live
 
 
-def _is_old(child: Manifest, stage: StageStatus) -> bool:
+def _is_old(child: Manifest, stage: StageStatus, attempt: int) -> bool:
     """Whether the attempt ended before the last one, whose pods are kept for their logs."""
-    return children.outcome(child) is not None and _attempt_of(child) < stage.attempt - 1
-
-
-def _stage_of(child: Manifest) -> str:
-    return children.label(child, names.LABEL_STAGE)
-
-
-def _attempt_of(child: Manifest) -> int:
-    text = children.label(child, names.LABEL_ATTEMPT)
-    return int(text) if text.isdigit() else 0
+    return children.outcome(child) is not None and attempt < stage.attempt - 1
 
 
 def _has(manifests: tuple[Manifest, ...], name: str, job: FineTuneJob) -> bool:
