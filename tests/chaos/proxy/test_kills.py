@@ -1,0 +1,91 @@
+"""A kill of a real process in the middle of its work: nothing passes, nothing comes later."""
+
+import asyncio
+import contextlib
+import sys
+
+import aiohttp
+import pytest
+
+from fairlead_chaos.faults import Kill, Moment, Plan, Write
+from fairlead_chaos.proxy import Proxy
+
+pytestmark = pytest.mark.cluster
+MOMENTS = [pytest.param(moment, id=moment.value) for moment in Moment]
+BUSY = """
+import http.client, itertools, json, sys, threading
+
+def work(thread):
+    for number in itertools.count():
+        if number % 3 == 0:
+            connection = http.client.HTTPConnection(sys.argv[1])
+        name = f"w{thread}-{number}"
+        head = {"name": name, "labels": {"chaos.test/proxy": ""}}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": head}
+        json_type = {"Content-Type": "application/json"}
+        connection.request("POST", sys.argv[2], json.dumps(body), json_type)
+        connection.getresponse().read()
+
+for thread in range(8):
+    threading.Thread(target=work, args=(thread,)).start()
+"""
+
+
+@pytest.fixture
+async def busy(upstream, direct):
+    """Starts a process that writes from eight threads, behind a proxy that kills it."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def start(plan):
+            async def kill():
+                process.kill()
+                await process.wait()
+
+            proxy = Proxy(upstream, Plan("busy", (plan,)), kill)
+            await proxy.start()
+            stack.push_async_callback(proxy.close)
+            address = proxy.url.removeprefix("http://")
+            command = [sys.executable, "-c", BUSY, address, direct.path]
+            process = await asyncio.create_subprocess_exec(*command)
+            stack.push_async_callback(process.wait)
+            return proxy, process
+
+        yield start
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+async def test_no_write_of_the_dead_comes_later(busy, direct, until, moment):
+    point = Write("create", "configmaps", "w3-5")
+    proxy, process = await busy(Kill(point, moment))
+    assert await process.wait() == -9
+    await until(lambda: not any(one.answered == "open" for one in proxy.trace.sent), "all landed")
+    at_death = {one.write.name for one in proxy.trace.sent if one.code == 201}
+    proxy.incarnation += 1
+    through = type(direct)(proxy.url, direct.path)
+    async with through.session:
+        assert (await through.create("heir"))[0] == 201
+        assert (await through.list())[0].keys() == at_death | {"heir"}
+    assert ("w3-5" in at_death) == (moment != Moment.BEFORE_SEND)
+    assert "w3-6" not in at_death
+    assert [one.incarnation for one in proxy.trace.sent] == [1] * (len(proxy.trace.sent) - 1) + [2]
+
+
+async def test_the_dying_are_told_nothing_more(chaos, direct, until):
+    one = await chaos(Kill(Write("create", "configmaps", "last"), Moment.AFTER_COMMIT))
+    witness = await (await chaos()).informer()
+    informer = await one.informer()
+    await direct.create("before", n="0")
+    await informer.until("ADDED", "before", "0")
+    one.may_die.clear()
+    last = asyncio.create_task(one.caller.create("last"))
+    await until(lambda: one.trace.reached, "the kill is due")
+    await direct.create("after", n="0")
+    await witness.until("ADDED", "after", "0")
+    late = asyncio.create_task(one.caller.list())
+    await witness.caller.list()
+    assert informer.told == [("ADDED", "before", "0")]
+    assert not last.done()
+    assert not late.done()
+    one.may_die.set()
+    results = await asyncio.gather(last, late, return_exceptions=True)
+    assert all(isinstance(result, OSError | aiohttp.ClientError) for result in results), results

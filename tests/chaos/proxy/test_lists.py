@@ -1,0 +1,67 @@
+"""Old lists: a restarted informer is shown the past, as the API server keeps it."""
+
+import dataclasses
+import time
+
+import pytest
+
+from fairlead_chaos import faults
+from fairlead_chaos.faults import Kill, Moment, Told, Write
+
+pytestmark = pytest.mark.cluster
+HEADS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+AT = Write("create", "configmaps", "last")
+AS_OF = [
+    pytest.param(Told("MODIFIED", "configmaps", "made"), id="as-of-an-event"),
+    pytest.param(Write("patch", "configmaps", "made"), id="as-of-a-write"),
+]
+
+
+@pytest.mark.parametrize("audited", [False, True], ids=["true-audit", "old-audit"])
+@pytest.mark.parametrize("as_of", AS_OF)
+async def test_restart_is_shown_the_past_until_it_is_told_the_rest(
+    chaos, direct, gone, as_of, audited
+):
+    old = faults.OldList(("configmaps",), as_of, 2.0, audited)
+    one = await chaos(Kill(AT, Moment.AFTER_COMMIT), old)
+    informer = await one.informer()
+    for name in ("a", "b", "c", "made", "gone"):  # three pages of two
+        await one.caller.create(name, n="0")
+    await one.caller.edit("made", n="1")
+    await direct.delete("gone")
+    await direct.create("late", n="0")
+    await informer.until("ADDED", "late", "0")
+    with gone():
+        await one.caller.create("last")
+    await one.restart()
+    began = time.monotonic()
+    again = await one.informer()
+    past = {name: {"n": "0"} for name in ("a", "b", "c", "made", "gone")}
+    assert again.listed == past
+    heads, _ = await one.caller.list(**HEADS)
+    assert (heads.keys() == past.keys()) == audited
+    await again.until("ADDED", "last", None)
+    assert again.told == [
+        ("MODIFIED", "made", "1"),
+        ("DELETED", "gone", "0"),
+        ("ADDED", "late", "0"),
+        ("ADDED", "last", None),
+    ]
+    assert again.times[0] - began >= 2.0
+    heads, _ = await one.caller.list(**HEADS)
+    present = {"a", "b", "c", "made", "late", "last"}
+    assert heads.keys() == present
+    assert (await one.caller.list())[0].keys() == present
+    assert one.trace.reached == [AT, as_of]
+
+
+async def test_second_restart_is_shown_the_present(chaos, direct, gone):
+    old = faults.OldList((), Write("create", "configmaps", "made"), 3600.0)
+    kills = [Kill(AT, Moment.BEFORE_SEND), Kill(dataclasses.replace(AT, nth=2), Moment.BEFORE_SEND)]
+    one = await chaos(*kills, old)
+    await one.caller.create("made")
+    for expected in ({}, {"made": None}):
+        with gone():
+            await one.caller.create("last")
+        await one.restart()
+        assert (await one.caller.list())[0] == expected
