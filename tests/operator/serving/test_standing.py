@@ -1,5 +1,7 @@
 """When a child is applied again, and when it is left alone."""
 
+from copy import deepcopy
+
 import pytest
 
 from fairlead_operator.serving import standing
@@ -11,7 +13,7 @@ MANIFEST = {
 
 
 def seen(**spec):
-    found = standing.stamped(MANIFEST)
+    found = deepcopy(standing.stamped(MANIFEST))
     found["metadata"]["uid"] = "uid"
     found["spec"] |= {"defaulted": True} | spec
     return found

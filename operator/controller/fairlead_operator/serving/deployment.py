@@ -1,6 +1,5 @@
 """The Deployment of a revision, and what its status says."""
 
-from copy import deepcopy
 from dataclasses import dataclass
 
 from fairlead_api import names
@@ -13,8 +12,9 @@ from fairlead_operator.serving.revision import Revision
 
 def deployment(service: ModelService, revision: Revision, options: Options) -> Manifest:
     """The Deployment of a revision: its template never changes, so it never rolls."""
-    template = deepcopy(revision.template)
-    template["metadata"]["labels"][names.LABEL_REVISION] = revision.name
+    head = revision.template["metadata"]
+    labels = head["labels"] | {names.LABEL_REVISION: revision.name}
+    template = revision.template | {"metadata": head | {"labels": labels}}
     name = names.revision_name(service.metadata.name, revision.name)
     return {
         "apiVersion": "apps/v1",

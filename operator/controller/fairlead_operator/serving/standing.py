@@ -5,7 +5,6 @@ an annotation), or somebody changed what we set. Fields that we never set, such 
 server's defaults, are nobody's concern here.
 """
 
-from copy import deepcopy
 from typing import Any, Final
 
 from fairlead_api import names, quantities
@@ -15,10 +14,9 @@ from fairlead_operator.serving import revision
 
 def stamped(manifest: Manifest) -> Manifest:
     """The manifest with its own hash as annotation."""
-    found = deepcopy(manifest)
-    annotations = found["metadata"].setdefault("annotations", {})
-    annotations[names.ANNOTATION_APPLIED] = revision.short_hash(manifest)
-    return found
+    head = manifest["metadata"]
+    own = {names.ANNOTATION_APPLIED: revision.short_hash(manifest)}
+    return manifest | {"metadata": head | {"annotations": head.get("annotations", {}) | own}}
 
 
 def stands(manifest: Manifest, seen: Manifest | None) -> bool:
