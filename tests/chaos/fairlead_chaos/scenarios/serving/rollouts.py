@@ -69,10 +69,11 @@ async def never_ready(service: Service) -> None:
 
 async def crash_looping(service: Service) -> None:
     """The pods of the next revision end again and again, with the server's own words."""
-    await service.born()
+    first = await service.born()
     second = await service.candidate(**_CRASHING)
     await service.says(ModelServiceCondition.PROGRESSING, "False", Cause.MODEL_ERROR)
     await service.is_ready(await service.edit(engine={"maxModelLen": 64}))
+    await service.is_retired(first)
     await service.is_retired(second)
 
 
