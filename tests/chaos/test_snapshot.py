@@ -113,7 +113,7 @@ def test_objects_are_told_by_names_that_every_run_has():
         "Deployment/chat-abc",
         "FineTuneJob/tune",
         "Job/tune-train-a1",
-        "Pod/chat-abc~1",
+        "Pod/chat-abc~1~1",
         "Pod/tune-train-a1-0~1",
         "ReplicaSet/chat-abc~1",
         "Secret/tls",

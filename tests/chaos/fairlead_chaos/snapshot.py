@@ -6,7 +6,7 @@ of the run's own span. What else differs between undisturbed runs ``oracle`` lea
 """
 
 import re
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -137,31 +137,32 @@ def _kept(manifest: Manifest) -> Manifest:
 
 def _stable_names(found: list[Manifest]) -> dict[str, str]:
     """By uid, a name that an object of another run has as well."""
-    uids = {kube.metadata(one)["uid"]: one for one in found}
-    stems: dict[tuple[str, str], list[Manifest]] = defaultdict(list)
     given: dict[str, str] = {}
-    for one in sorted(found, key=_age):
+    alike: Counter[tuple[str, str]] = Counter()
+    # Pods last: their names begin with those of what made them.
+    for one in sorted(found, key=lambda one: (one["kind"] == kube.POD.kind, *_age(one))):
         head = kube.metadata(one)
-        if head.get("generateName") or one["kind"] == REPLICA_SET.kind:
-            stems[one["kind"], _stem(one, uids)].append(one)
-        else:
+        stem = _stem(one, given)
+        if stem is None:
             given[head["uid"]] = head["name"]
-    for (_, stem), alike in stems.items():
-        for number, one in enumerate(alike, 1):
-            given[kube.metadata(one)["uid"]] = f"{stem}~{number}"
+            continue
+        alike[one["kind"], stem] += 1
+        given[head["uid"]] = f"{stem}~{alike[one['kind'], stem]}"
     return given
 
 
-def _stem(manifest: Manifest, uids: dict[str, Manifest]) -> str:
-    """The part of a completed name that every run gives."""
-    head = kube.metadata(manifest)
+def _stem(manifest: Manifest, given: dict[str, str]) -> str | None:
+    """The part that every run gives of a completed name; None of one that was asked for."""
+    head, owner = kube.metadata(manifest), controller(manifest)
     if manifest["kind"] == REPLICA_SET.kind:
-        return str(controller(manifest).get("name") or head["name"].rpartition("-")[0])
-    stem = str(head["generateName"]).rstrip("-")
-    above = uids.get(controller(manifest).get("uid", ""))
-    if above is not None and above["kind"] == REPLICA_SET.kind:
-        return _stem(above, uids)
-    return stem
+        return str(owner.get("name") or head["name"].rpartition("-")[0])
+    if not head.get("generateName"):
+        return None
+    asked = str(head["generateName"]).rstrip("-")
+    above = str(owner.get("name", ""))
+    if owner.get("uid") in given and asked.startswith(above):
+        return given[owner["uid"]] + asked.removeprefix(above)
+    return asked
 
 
 def _age(manifest: Manifest) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+from fairlead_api import names
 from fairlead_api.conditions import FineTuneJobCondition
 from fairlead_chaos import snapshot
-from fairlead_chaos.admin import Admin
+from fairlead_chaos.admin import Admin, kind_of
 from fairlead_chaos.cell import PATIENCE_SECONDS, Cell, Run
 from fairlead_chaos.faults import Hold, OldList, Plan, Stall
 from fairlead_chaos.lab import Lab
@@ -50,6 +51,7 @@ async def witness(
             num_sent = len(run.trace.sent)
             await _touch(lab.admin, run.namespace)
             await _rests(lab.admin, cell, run)
+        await _release(lab.admin, run.namespace)
     return _ending(run, found, num_sent)
 
 
@@ -79,7 +81,17 @@ async def _probe(admin: Admin, namespace: str) -> None:
 
 async def _end(admin: Admin, run: Run, began: datetime) -> Snapshot:
     """The run's objects once the garbage collector has had its time."""
+    deadline = time.monotonic() + COLLECT_SECONDS
+    objects = await _objects(admin, run.namespace)
+    while snapshot.is_moving(objects) and time.monotonic() < deadline:
+        await asyncio.sleep(_POLL_SECONDS)
+        objects = await _objects(admin, run.namespace)
+    placed = (one["spec"].get("nodeName") for one in objects if one["kind"] == kube.POD.kind)
+    nodes = {name for name in placed if name}
+    return snapshot.of(objects, run.namespace, nodes, Span(began, datetime.now(UTC)))
 
+
+async def _objects(admin: Admin, namespace: str) -> list[Manifest]:
     async def items(kind: Kind, namespace: str) -> list[Manifest]:
         try:
             found: list[Manifest] = (await admin.listing(kind, namespace))["items"]
@@ -87,14 +99,16 @@ async def _end(admin: Admin, run: Run, began: datetime) -> Snapshot:
             return []
         return found
 
-    deadline = time.monotonic() + COLLECT_SECONDS
-    objects = await snapshot.objects(items, run.namespace)
-    while snapshot.is_moving(objects) and time.monotonic() < deadline:
-        await asyncio.sleep(_POLL_SECONDS)
-        objects = await snapshot.objects(items, run.namespace)
-    placed = (one["spec"].get("nodeName") for one in objects if one["kind"] == kube.POD.kind)
-    nodes = {name for name in placed if name}
-    return snapshot.of(objects, run.namespace, nodes, Span(began, datetime.now(UTC)))
+    return await snapshot.objects(items, namespace)
+
+
+async def _release(admin: Admin, namespace: str) -> None:
+    """Take off finalizers of ours, or the namespace would stand for ever: they are seen by now."""
+    for one in await _objects(admin, namespace):
+        head = one["metadata"]
+        if any(name.startswith(f"{names.GROUP}/") for name in head.get("finalizers") or ()):
+            change = {"metadata": {"finalizers": None}}
+            await admin.patch(kind_of(one), namespace, head["name"], change)
 
 
 async def _touch(admin: Admin, namespace: str) -> None:

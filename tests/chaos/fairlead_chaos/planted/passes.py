@@ -3,7 +3,6 @@
 Each function plants one in this process, as those of ``writes``.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -18,7 +17,6 @@ from fairlead_chaos.planted.swap import swap
 from fairlead_operator import act, kube
 from fairlead_operator import plan as plans
 from fairlead_operator import reconcile as reconciling
-from fairlead_operator.audit import Audit
 from fairlead_operator.finetune import children as jobs
 from fairlead_operator.finetune import plan as finetune
 from fairlead_operator.finetune import stages
@@ -34,20 +32,16 @@ from fairlead_operator.store import Key, Store
 
 
 def only_events() -> None:
-    """A listing fills the cache and wakes nobody, and the start levels nothing."""
+    """A listing wakes only what has no status yet: the rest was handled when it happened."""
     real = Intake.event
 
     def event(self: Intake, kind: Kind, type_: str | None, manifest: Manifest) -> None:
-        if type_ is None:
+        if type_ is None and (kind.child or manifest.get("status")):
             self._store.put(kind, manifest)
         else:
             real(self, kind, type_, manifest)
 
-    async def run(_: Audit) -> None:
-        await asyncio.sleep(0)
-
     swap(Intake, event=event, resync=lambda _: None)
-    swap(Audit, run=run)
 
 
 def acts_before_status() -> None:

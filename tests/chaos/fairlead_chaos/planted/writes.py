@@ -76,6 +76,7 @@ def adopt_by_name() -> None:
 
     for module in (plan, jobs, finetune, serving):
         swap(module, owned_by=owned_by)
+    swap(plan, is_leftover=lambda *_: False)
 
 
 def apply_without_uid() -> None:
