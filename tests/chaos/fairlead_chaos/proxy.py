@@ -21,7 +21,7 @@ from fairlead_chaos.life import Life, silence
 from fairlead_chaos.oldlists import OldLists
 from fairlead_chaos.relay import Watch, answer, hang_up, pour
 from fairlead_chaos.requests import Asked
-from fairlead_chaos.run import Run
+from fairlead_chaos.run import ProxyError, Run
 from fairlead_chaos.trace import NOT_HEARD, Trace
 from fairlead_chaos.upstream import Client, Upstream, end_to_end
 from fairlead_chaos.writes import Writes
@@ -31,10 +31,6 @@ _LARGEST_BODY_BYTES: Final = 8 * 2**20
 _BACKLOG: Final = 128
 _SHUTDOWN_SECONDS: Final = 5.0
 _Result = TypeVar("_Result")
-
-
-class ProxyError(Exception):
-    """The proxy itself could not do what the plan asks."""
 
 
 class Proxy:
@@ -87,6 +83,9 @@ class Proxy:
 
     async def close(self) -> None:
         """End all connections; raises ProxyError where the proxy failed the plan."""
+        if not self.url:
+            return
+        self.url = ""
         self._abandon()
         for task in self._tasks:
             task.cancel()
@@ -94,7 +93,8 @@ class Proxy:
         await self._runner.cleanup()
         await self._client.close()
         if self._failures:
-            raise ProxyError(f"{len(self._failures)} failures") from self._failures[0]
+            first, num = self._failures[0], len(self._failures)
+            raise ProxyError(f"{first} ({type(first).__name__}, 1 of {num})") from first
 
     def _abandon(self) -> None:
         """Break every connection, also those that nobody has accepted yet."""
@@ -112,8 +112,8 @@ class Proxy:
         except ConnectionError:  # the operator went away
             response = None
         except Exception as error:
-            self._failures.append(error)
-            raise
+            self._failures.append(error)  # close() raises it
+            response = None
         if response is None:
             await self._run.life.living(incarnation)  # the dying hear nothing
             hang_up(request)

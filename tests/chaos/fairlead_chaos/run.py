@@ -15,6 +15,10 @@ from fairlead_chaos.telling import Telling
 from fairlead_chaos.trace import NOT_COUNTED, Heard, Sent, Trace
 
 
+class ProxyError(Exception):
+    """The proxy could not do what the plan asks: of such a run nothing can be said."""
+
+
 @dataclass
 class Entry:
     """A request's place in the trace."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import sys
 
 import aiohttp
@@ -70,6 +71,28 @@ async def test_no_write_of_the_dead_comes_later(busy, direct, moment):
     assert ("w3-5" in at_death) == (moment != Moment.BEFORE_SEND)
     assert "w3-6" not in at_death
     assert [one.incarnation for one in proxy.trace.sent] == [1] * (len(proxy.trace.sent) - 1) + [2]
+
+
+async def test_request_of_the_dead_that_nobody_has_accepted_is_dropped(upstream, direct):
+    async def kill():
+        address = ("127.0.0.1", int(proxy.url.rpartition(":")[2]))
+        with socket.create_connection(address) as unaccepted:  # no turn of the loop in between
+            body = b'{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}}'
+            head = f"POST {direct.path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            unaccepted.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            proxy.incarnation += 1
+
+    plan = Kill(Write("create", "configmaps", "first"), Moment.BEFORE_SEND)
+    proxy = Proxy(upstream, Plan("late", (plan,)), kill)
+    through = type(direct)(await proxy.start(), direct.path)
+    try:
+        async with through.session:
+            with pytest.raises(aiohttp.ClientError):
+                await through.create("first")
+            assert (await through.create("heir"))[0] == 201
+    finally:
+        await proxy.close()
+    assert [one.write.name for one in proxy.trace.sent] == ["first", "heir"]
 
 
 async def test_the_dying_are_told_nothing_more(chaos, direct, until):

@@ -1,12 +1,15 @@
 """Old lists: a restarted informer is shown the past, as the API server keeps it."""
 
 import dataclasses
+import json
 import time
 
+import aiohttp
 import pytest
 
 from fairlead_chaos import faults
 from fairlead_chaos.faults import Kill, Moment, Told, Write
+from fairlead_chaos.run import ProxyError
 
 pytestmark = pytest.mark.cluster
 HEADS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
@@ -65,3 +68,23 @@ async def test_second_restart_is_shown_the_present(chaos, direct, gone):
             await one.caller.create("last")
         await one.restart()
         assert (await one.caller.list())[0] == expected
+
+
+async def test_past_that_is_not_kept_fails_the_run_and_not_the_operator(chaos, direct, gone):
+    as_of = Write("create", "configmaps", "made")
+    one = await chaos(Kill(AT, Moment.BEFORE_SEND), faults.OldList((), as_of))
+    await one.caller.create("made")
+    with gone():
+        await one.caller.create("last")
+    await one.restart()
+    assert (await one.caller.list())[0] == {}
+    with pytest.raises(aiohttp.ClientError):
+        await anext(one.caller.watch("1"))
+    with pytest.raises(ProxyError, match="configmaps can't be watched from the past.*Expired"):
+        await one.close()
+
+
+async def test_watch_from_a_version_that_is_not_kept_is_told_so(chaos):
+    one = await chaos()
+    event = json.loads(await anext(one.caller.watch("1")))
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
