@@ -6,7 +6,7 @@ a kubeconfig allows; what for is others' to say. Refusals are ``fairlead_operato
 
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final, Self
 
 import aiohttp
@@ -111,6 +111,11 @@ class Admin:
     async def create(self, manifest: Manifest, namespace: str | None = None) -> Manifest:
         """Create an object; raises AlreadyExists."""
         return await self.call("POST", kind_of(manifest).path(namespace), manifest)
+
+    async def ensure(self, manifest: Manifest, namespace: str | None = None) -> None:
+        """Create an object that somebody else may make as well."""
+        with suppress(kube.AlreadyExists):
+            await self.create(manifest, namespace)
 
     async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
         """Read an object; None where it isn't."""

@@ -243,9 +243,8 @@ class Cell:
 
     async def _create(self, manifest: Manifest) -> None:
         """Of the default account the cluster's own controller may be the maker."""
-        with contextlib.suppress(kube.AlreadyExists):
-            kind = administration.kind_of(manifest)
-            await self._lab.admin.create(manifest, self.namespace if kind.namespaced else None)
+        kind = administration.kind_of(manifest)
+        await self._lab.admin.ensure(manifest, self.namespace if kind.namespaced else None)
 
     async def _until_bound(self) -> None:
         async def nobody(_: Mapping[str, str]) -> None:

@@ -7,6 +7,7 @@ left whose process died goes first. Used by the tests' fixtures and by the comma
 import asyncio
 import contextlib
 import dataclasses
+import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ NUM_NODES: Final = 40
 PATIENCE_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
 _LEFT: Final = (NAMESPACE, POLICY_BINDING, POLICY, NODE, CLUSTER_ROLE)
+_numbers: Final = itertools.count(1)  # a process may have several labs
 _APPLY: Final = "application/apply-patch+yaml"
 
 
@@ -108,7 +110,7 @@ async def open_lab(
         folder: Logs and configuration of its runs, one folder a run.
         num_nodes: One a run at the same time.
     """
-    name = lifeline.own_name()
+    name = f"{lifeline.name_of(os.getpid())}-{next(_numbers)}"
     upstream = Upstream.of(plane.kubeconfig)
     rbac = chart.rbac(chart.helm(), tenant.PLACEHOLDER, tenant.PLACEHOLDER)
     chosen = [fate for scenario in scenarios for fate in scenario.fates]
@@ -158,8 +160,7 @@ async def _try_policy(lab: Lab, node: str) -> None:
     """Wait until pods of the lab are let on to its nodes: a policy takes a moment to hold."""
     name = f"chaos-policy-{lab.name}"
     await lab.admin.create(tenant.namespace(name, lab.name, node))
-    with contextlib.suppress(kube.AlreadyExists):
-        await lab.admin.create(tenant.default_account(), name)
+    await lab.admin.ensure(tenant.default_account(), name)
     await kwok.until_policy_holds(lab.admin, name)
     await lab.admin.delete(NAMESPACE, None, name)
 
@@ -176,9 +177,18 @@ async def _remove_namespaces(admin: Admin, lab: str) -> None:
 
 
 async def _clear_dead_labs(admin: Admin) -> None:
-    """Remove what labs left whose process runs no more; their pods go with their nodes."""
+    """Remove what labs left whose process runs no more."""
     for kind in _LEFT:
         listed = await admin.listing(kind, params={"labelSelector": ground.LABEL_LAB})
         for each in listed["items"]:
+            name = each["metadata"]["name"]
             if not lifeline.is_alive(each["metadata"]["labels"][ground.LABEL_LAB]):
-                await admin.delete(kind, None, each["metadata"]["name"])
+                await admin.delete(kind, None, name)
+                if kind == NAMESPACE:
+                    await _remove_pods(admin, name)
+
+
+async def _remove_pods(admin: Admin, namespace: str) -> None:
+    """Without a grace: no kubelet will ever tell of their end."""
+    now = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
+    await admin.call("DELETE", kube.POD.path(namespace), now)

@@ -4,7 +4,6 @@ Linux only; touches no process but its own.
 """
 
 import ctypes
-import os
 import signal
 from pathlib import Path
 from typing import Final
@@ -21,15 +20,18 @@ def die_with_parent() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
 
 
-def own_name() -> str:
-    """A name of this process that no other process of this machine bears until it restarts."""
-    return f"{os.getpid()}-{_start_time(os.getpid())}"
+def name_of(pid: int) -> str:
+    """A name of a process that no other one of this machine bears until it restarts."""
+    return f"{pid}-{_start_time(pid)}"
 
 
 def is_alive(name: str) -> bool:
-    """Whether the process of that name runs on this machine; False also of what is no name."""
-    pid, _, started = name.partition("-")
-    return pid.isdecimal() and _start_time(int(pid)) == started
+    """Whether the process of that name runs on this machine; False also of what is no name.
+
+    What follows a second dash in a name is its owner's.
+    """
+    pid, *started = name.split("-")
+    return pid.isdecimal() and started[:1] == [_start_time(int(pid))]
 
 
 def _start_time(pid: int) -> str:
