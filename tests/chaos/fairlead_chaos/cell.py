@@ -31,6 +31,10 @@ SETTLE_SECONDS: Final = 180.0
 MOST_CRASHES: Final = 5
 """Exits of its own accord after which the operator stays down."""
 CRASH_PAUSE_SECONDS: Final = 0.5
+GRACE_SECONDS: Final = 60.0
+"""From SIGTERM to SIGKILL; a kubelet leaves half of it, on cores that are less busy."""
+_WISHED: Final = {signal.SIGKILL: {-signal.SIGKILL}, signal.SIGTERM: {0, -signal.SIGTERM}}
+"""Exit codes by the signal; SIGTERM ends a process that has no handler yet."""
 _TOKEN_SECONDS: Final = 6 * 3600
 _KINDS_AT_REST: Final = (
     *kube.PARENTS, *kube.CHILDREN, administration.REPLICA_SET, kube.CLAIM, kube.SECRET,
@@ -73,7 +77,7 @@ class Shared(Protocol):
 
 @dataclass(frozen=True)
 class Crash:
-    """An end of the operator that nobody wished for."""
+    """An end of the operator that nobody wished for, or another one than was wished for."""
 
     incarnation: int
     code: int
@@ -196,12 +200,23 @@ class Cell:
         """End the process, by our wish: nobody is to start it again."""
         operator, watcher = self._operator, self._watcher
         self._operator = self._watcher = None
-        if watcher is not None and watcher is not asyncio.current_task():
+        if watcher is not None:
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
         if operator is not None:
-            self._run.exits.append(await operator.end(how))
+            await self._end(operator, how)
+
+    async def _end(self, operator: Operator, how: signal.Signals) -> None:
+        """Signal a process and put down how it ended; one that doesn't is killed, and blamed."""
+        try:
+            async with asyncio.timeout(GRACE_SECONDS):
+                ended = await operator.end(how)
+        except TimeoutError:
+            ended = await operator.end(signal.SIGKILL)
+        self._run.exits.append(ended)
+        if ended.code not in _WISHED[how]:
+            self._run.crashes.append(Crash(self._incarnation, ended.code))
 
     async def _watch(self, operator: Operator, incarnation: int) -> None:
         """Start the operator again where it ends of its own accord, as a kubelet does."""
@@ -211,10 +226,12 @@ class Cell:
         self._operator = None
         if len(self._run.crashes) < MOST_CRASHES:
             await asyncio.sleep(CRASH_PAUSE_SECONDS)
-            await self._start_operator()
+            async with self._starting:
+                await self._start_operator()
 
     async def _end_operator(self) -> None:
-        await self._stop(signal.SIGKILL)
+        async with self._starting:
+            await self._stop(signal.SIGKILL)
         self._seen()
 
     def _seen(self) -> Run:
