@@ -115,6 +115,20 @@ async def test_an_apply_to_another_than_was_seen_is_a_conflict(api, config, prec
         await api.apply(stale)
 
 
+async def test_an_apply_at_the_first_version_brings_in_what_is_not_there_and_nothing_else(
+    api, config
+):
+    def new(**data):
+        manifest = config(**data)
+        manifest["metadata"]["resourceVersion"] = kube.FIRST_VERSION
+        return manifest
+
+    await api.apply(new(a="1"))
+    with pytest.raises(kube.Conflict):
+        await api.apply(new(a="2"))
+    assert (await read(api))["data"] == {"a": "1"}
+
+
 async def test_a_delete_spares_the_successor_of_the_same_name(api, config):
     await api.create(config(a="1"))
     with pytest.raises(kube.Conflict):

@@ -123,6 +123,42 @@ async def test_an_apply_brings_in_a_child_that_nobody_has(world, owner, child):
     assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
 
 
+async def test_an_apply_that_comes_in_late_takes_no_child_of_the_next_resource(
+    world, owner, child, monkeypatch
+):
+    apply, theirs = world.cluster.apply, []
+    following = owner.model_copy(
+        update={"metadata": owner.metadata.model_copy(update={"uid": "next"})}
+    )
+
+    async def overtaken(manifest, **options):
+        monkeypatch.setattr(world.cluster, "apply", apply)
+        theirs.append(await apply(child(following)))
+        return await apply(manifest, **options)
+
+    monkeypatch.setattr(world.cluster, "apply", overtaken)
+    with pytest.raises(kube.Conflict):
+        await carry_out(world, Apply(child(owner)), owner)
+    assert world.cluster.all(kube.CONFIG_MAP) == theirs
+
+
+async def test_an_apply_that_comes_in_late_undoes_nothing(world, owner, child, monkeypatch):
+    await carry_out(world, Apply(child(owner)), owner)
+    (made,) = world.cluster.all(kube.CONFIG_MAP)
+    apply = world.cluster.apply
+
+    async def overtaken(manifest, **options):
+        monkeypatch.setattr(world.cluster, "apply", apply)
+        await apply(child(owner) | {"data": {"newer": "1"}})
+        return await apply(manifest, **options)
+
+    monkeypatch.setattr(world.cluster, "apply", overtaken)
+    late = Apply(child(owner) | {"data": {"older": "1"}}, uid=made["metadata"]["uid"])
+    with pytest.raises(kube.Conflict):
+        await carry_out(world, late, owner)
+    assert world.cluster.all(kube.CONFIG_MAP)[0]["data"] == {"newer": "1"}
+
+
 def delete(uid):
     return Delete("v1", "ConfigMap", "team", "tune-run", uid)
 

@@ -1,7 +1,8 @@
 """Carries out one act of a plan, so that a stale observation does no harm.
 
-Every write carries the uid of what was seen or a name that only we use, and what the API server
-answers goes into the cache at once. Knows no planner and no kind in particular.
+Every write carries the uid of what was seen or a name that only we use, an apply its version too,
+and what the API server answers goes into the cache at once. Knows no planner and no kind in
+particular.
 """
 
 from fairlead_api import names
@@ -51,23 +52,27 @@ async def _create_once(manifest: Manifest, cluster: Cluster, store: Store) -> No
 async def _apply(act: Apply, cluster: Cluster, store: Store) -> None:
     """Apply over the child that was seen, or bring one in whose name nobody else holds."""
     kind, head = kube.kind_of(act.manifest), kube.metadata(act.manifest)
-    uid = act.uid
-    if uid is None:
-        uid = await _standing_uid(act.manifest, cluster, store)
-    if uid is not None:
-        head = head | {"uid": uid}
+    head = head | await _precondition(act, cluster, store)
     store.put(kind, await cluster.apply(act.manifest | {"metadata": head}))
 
 
-async def _standing_uid(manifest: Manifest, cluster: Cluster, store: Store) -> str | None:
-    """The uid of a child that the cache doesn't show yet; raises ForeignChild and Leftover."""
-    kind, head = kube.kind_of(manifest), kube.metadata(manifest)
+async def _precondition(act: Apply, cluster: Cluster, store: Store) -> dict[str, str]:
+    """What must be so when the apply arrives, however late: the child is as it was seen, or none.
+
+    Else it would undo what another replica has done since, or take a child away from the next
+    resource of this name. Raises ForeignChild and Leftover.
+    """
+    kind, head = kube.kind_of(act.manifest), kube.metadata(act.manifest)
+    if act.uid is not None:
+        seen = kube.metadata(store.get(kind, head["namespace"], head["name"]) or {})
+        known = ("uid", "resourceVersion") if seen.get("uid") == act.uid else ()
+        return {"uid": act.uid} | {part: seen[part] for part in known}
     try:
         standing = await cluster.get(kind, head["namespace"], head["name"])
     except kube.NotFound:
-        return None
-    _check_owner(standing, manifest, store)
-    return str(kube.metadata(standing)["uid"])
+        return {"resourceVersion": kube.FIRST_VERSION}
+    _check_owner(standing, act.manifest, store)
+    return {part: kube.metadata(standing)[part] for part in ("uid", "resourceVersion")}
 
 
 async def _delete(act: Delete, cluster: Cluster, store: Store) -> None:

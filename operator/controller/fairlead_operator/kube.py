@@ -86,6 +86,11 @@ CHILDREN: Final = (JOB, POD, CONFIG_MAP, SERVICE, DEPLOYMENT, REVISION, HTTP_ROU
 WATCHED: Final = PARENTS + CHILDREN
 OPTIONAL: Final = (HTTP_ROUTE,)
 """Watched kinds that a cluster may lack."""
+FIRST_VERSION: Final = "1"
+"""The store's own before anything was written to it, so that no object ever has it.
+
+An apply with this resourceVersion brings in what isn't there and is a Conflict where anything is.
+"""
 _KINDS: Final = {
     (kind.api_version, kind.kind): kind
     for kind in (*WATCHED, GATEWAY, CLAIM, SECRET, LEASE, TOKEN_REVIEW, CRD)

@@ -48,7 +48,8 @@ class MemoryCluster:
 
     def __init__(self) -> None:
         self._objects: dict[Kind, dict[tuple[str, str], _Object]] = defaultdict(dict)
-        self._versions, self._uids = itertools.count(1), itertools.count(1)
+        self._versions = itertools.count(int(kube.FIRST_VERSION) + 1)
+        self._uids = itertools.count(1)
         self._listeners: list[Listener] = []
         self.faults: list[Fault] = []
         self.calls: list[tuple[str, Kind, str]] = []
@@ -136,7 +137,8 @@ class MemoryCluster:
                 raise kube.NotFound(f"{kind.kind} {head['name']} not found", 404)
             bare = {"metadata": {part: head[part] for part in ("name", "namespace")}}
             held = _Object({"apiVersion": kind.api_version, "kind": kind.kind} | bare)
-        self._check_preconditions(held, head)
+        else:
+            self._check_preconditions(held, head)
         config = _configuration(manifest, subresource)
         changed = _merged(held, config, (manager, subresource))
         held.applied[manager, subresource] = config
