@@ -40,7 +40,8 @@ class _Seen:
     """Another holder's last sign of life, by our own clock."""
 
     record: tuple[str, str]
-    at: float
+    free_at: float
+    """When the lease runs out, unless another sign comes."""
 
 
 class Leader:
@@ -93,7 +94,13 @@ class Leader:
                     self.elected.set()
             elif self.elected.is_set():
                 self.check()
-            await asyncio.sleep(RENEW_SECONDS)
+            await asyncio.sleep(self.pause_seconds())
+
+    def pause_seconds(self) -> float:
+        """Until the next try: for who waits, no later than the holder's lease may run out."""
+        left = self._seen.free_at - self._clock() if self._seen else 0.0
+        is_waiting = not self.elected.is_set() and left > 0
+        return min(RENEW_SECONDS, left) if is_waiting else RENEW_SECONDS
 
     async def release(self) -> None:
         """Let another replica take over at once."""
@@ -131,8 +138,9 @@ class Leader:
         now, spec = self._clock(), lease["spec"]
         record = (holder, spec.get("renewTime") or "")
         if self._seen is None or self._seen.record != record:
-            self._seen = _Seen(record, now)
-        return now - self._seen.at >= (spec.get("leaseDurationSeconds") or LEASE_SECONDS)
+            seconds = spec.get("leaseDurationSeconds") or LEASE_SECONDS
+            self._seen = _Seen(record, now + seconds)
+        return now >= self._seen.free_at
 
     async def _write(self, lease: Manifest | None) -> bool:
         """Put our name on the lease; False if somebody was faster."""
