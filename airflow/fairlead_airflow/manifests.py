@@ -55,11 +55,12 @@ def complete(body: Manifest, kind: str, name: str, namespace: str, key: naming.T
     metadata = body.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise InvalidManifest("metadata: must be a mapping")
-    metadata.setdefault("name", name)
-    metadata.setdefault("namespace", namespace)
+    for member, value in (("name", name), ("namespace", namespace)):
+        if metadata.get(member) is None:
+            metadata[member] = value
     if faults := [str(fault) for fault in manifest.faults(body)]:
         raise InvalidManifest("\n".join([f"{kind} {metadata['name']} is invalid:", *faults]))
-    annotations = metadata.setdefault("annotations", {})
+    annotations = metadata["annotations"] = metadata.get("annotations") or {}  # perhaps null
     annotations[names.ANNOTATION_TASK] = str(key)
     annotations[names.ANNOTATION_SPEC] = digest(body["spec"])
     return body

@@ -40,6 +40,12 @@ def test_resource_says_which_task_asked_for_it():
     assert annotations[names.ANNOTATION_TASK] == "weekly/run-1/train"
 
 
+def test_null_in_the_head_is_as_if_it_were_left_out():
+    body = complete("metadata: {name: null, namespace: null, annotations: null}" + SPEC)
+    assert (body["metadata"]["name"], body["metadata"]["namespace"]) == ("derived", "team")
+    assert body["metadata"]["annotations"][names.ANNOTATION_TASK] == "weekly/run-1/train"
+
+
 def test_a_mapping_is_as_good_as_text_and_stays_as_it_is():
     given = {"spec": {"model": {"uri": "pvc://models/base"}}}
     body = manifests.complete(manifests.parse(given), names.MODELSERVICE, "m", "team", KEY)

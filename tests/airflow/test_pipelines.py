@@ -157,11 +157,11 @@ def test_every_field_of_the_form_reaches_the_service(changes, where, value):
     ("changes", "words"),
     [
         ({"training_more": {"hyperparameters": {"maxSteps": "x"}}}, "hyperparameters.maxSteps"),
-        ({"training_more": {"hyperparameters": {"numTrainEpochs": None}}}, "numTrainEpochs"),
+        ({"training_more": {"hyperparameters": {"numTrainEpochs": 0}}}, "numTrainEpochs"),
         ({"training_more": {"nodes": 2}}, "spec.nodes"),
         ({"training_resources": {"requests": {"cpu": []}}}, "resourcesPerNode.requests"),
     ],
-    ids=["type", "null", "unknown field", "quantity"],
+    ids=["type", "bound", "unknown field", "quantity"],
 )
 def test_form_that_makes_no_job_names_the_field(changes, words):
     with pytest.raises(plan.InvalidPlan, match=words):
@@ -181,8 +181,10 @@ def test_form_that_makes_no_service_names_the_field():
         ({"maxSteps": 300, "seed": 1}, {"maxSteps": 600, "seed": 1}),
         ({"numTrainEpochs": 3}, {"numTrainEpochs": 6}),
         ({}, {"numTrainEpochs": 2}),
+        ({"numTrainEpochs": None}, {"numTrainEpochs": 2}),
+        (None, {"numTrainEpochs": 2}),
     ],
-    ids=["steps", "epochs", "default"],
+    ids=["steps", "epochs", "default", "null", "null-around"],
 )
 def test_longer_job_takes_twice_the_steps_and_nothing_else(numbers, longer):
     job = {"spec": {"hyperparameters": numbers, "numNodes": 2}}

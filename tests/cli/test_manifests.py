@@ -128,9 +128,25 @@ def test_fault_is_told_with_line_and_field(file, old, new, line, field):
         ("{limits: {gpu: 1}}", "with their domain"),
         ("{requests: {cpu: 1, memory: 2Gi}, limits: {cpu: 1000m, memory: 2147483648}}", None),
         ("{requests: {nvidia.com/gpu: 2}, limits: {nvidia.com/gpu: '2'}}", None),
-        ("{requests: {hugepages-2Mi: 4Mi, ephemeral-storage: 1e9}}", None),
+        ("{requests: {ephemeral-storage: 1e9}}", None),
+        ("{limits: {hugepages-2Mi: 4Mi}}", "with their domain"),
+        ("{limits: {/: 1}}", "with their domain"),
+        ("{limits: {requests.nvidia.com/gpu: 1}}", "with their domain"),
+        ("{limits: {nvidia.com/gpu: '1000000000000000000'}}", "whole numbers"),
     ],
-    ids=["above", "devices", "half a device", "unknown", "equal amounts", "equal devices", "all"],
+    ids=[
+        "above",
+        "devices",
+        "half a device",
+        "unknown",
+        "equal amounts",
+        "equal devices",
+        "exponent",
+        "huge pages",
+        "slash alone",
+        "of a quota",
+        "more than can be counted",
+    ],
 )
 def test_resources_are_judged_by_what_they_amount_to(file, resources, said):
     text = JOB.replace("  trainer:", f"  resourcesPerNode: {resources}\n  trainer:")

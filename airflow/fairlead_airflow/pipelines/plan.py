@@ -58,11 +58,12 @@ def finetunejob(form: Mapping[str, Any], rows: str | None = None) -> Manifest:
 def longer(job: Manifest, factor: int = RETRAIN_FACTOR) -> Manifest:
     """The same job with more steps: more of the same would come to the same."""
     changed = copy.deepcopy(job)
-    numbers = changed["spec"].setdefault("hyperparameters", {})
+    # A null stands for the API server's default, as if nothing were there.
+    numbers = changed["spec"]["hyperparameters"] = changed["spec"].get("hyperparameters") or {}
     if numbers.get("maxSteps") is not None:
         numbers["maxSteps"] *= factor
     else:
-        numbers["numTrainEpochs"] = numbers.get("numTrainEpochs", 1) * factor
+        numbers["numTrainEpochs"] = (numbers.get("numTrainEpochs") or 1) * factor
     return changed
 
 

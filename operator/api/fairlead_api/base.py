@@ -111,19 +111,23 @@ def utc_seconds(moment: datetime) -> str:
 
 Timestamp = Annotated[datetime, PlainSerializer(utc_seconds, when_used="json")]
 
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN_PATTERN)]
+ObjectName = Annotated[str, Field(max_length=253, pattern=DNS_SUBDOMAIN_PATTERN)]
 """Name of a Kubernetes object in the same namespace."""
-LabelName = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
+LabelName = Annotated[str, Field(max_length=63, pattern=DNS_LABEL_PATTERN)]
 """A DNS label: names of claims, datasets, listeners."""
-Uri = Annotated[str, Field(min_length=8, max_length=uris.MAX_URI_LENGTH, pattern=uris.URI_PATTERN)]
+Uri = Annotated[str, Field(max_length=uris.MAX_URI_LENGTH, pattern=uris.URI_PATTERN)]
 """pvc://CLAIM/PATH."""
-DurationText = Annotated[str, Field(min_length=2, max_length=18, pattern=DURATION_PATTERN)]
+DurationText = Annotated[str, Field(max_length=18, pattern=DURATION_PATTERN)]
 """A length of time such as 90s, 30m or 1h30m."""
-ExtraArgs = Annotated[
-    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=256)]],
-    Field(max_length=64),
-]
+ExtraArgs = Annotated[dict[str, Annotated[str, Field(max_length=256)]], Field(max_length=64)]
 """Upstream's own arguments by upstream's names, all values as strings."""
+_MAX_ARGUMENT_LENGTH: Final = 64
+EXTRA_ARGS_RULE: Final = Rule(  # a schema bounds no names
+    rule=f"self.extraArgs.all(k, size(k) <= {_MAX_ARGUMENT_LENGTH})",
+    message=f"names in extraArgs have at most {_MAX_ARGUMENT_LENGTH} characters",
+    field_path=".extraArgs",
+    holds=lambda part: all(len(key) <= _MAX_ARGUMENT_LENGTH for key in part["extraArgs"]),
+)
 
 
 class Reference(SpecModel):

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from fairlead_api import names
 from fairlead_api.base import (
+    EXTRA_ARGS_RULE,
     DurationText,
     ExtraArgs,
     LabelName,
@@ -148,6 +149,8 @@ class Hyperparameters(SpecModel):
     """Seed of every random choice."""
     extra_args: ExtraArgs = {}
     """Further TrainingArguments by name; keys must be on the operator's allow-list."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (EXTRA_ARGS_RULE,)
 
 
 class DeepSpeed(SpecModel):

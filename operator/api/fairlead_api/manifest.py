@@ -1,7 +1,7 @@
 """What the API server would refuse of a manifest of ours, each fault with its place.
 
-Types are taken as strictly as the API server takes them. What needs the object as it was, or the
-cluster (whether a claim exists), is the API server's and the operator's to say.
+Types are taken as strictly as the API server takes them, and no stricter. What needs the object as
+it was, or the cluster (whether a claim exists), is the API server's and the operator's to say.
 """
 
 import json
@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fairlead_api import names
-from fairlead_api.base import Resource
+from fairlead_api.base import DNS_SUBDOMAIN_PATTERN, ObjectMeta, Resource
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 
@@ -21,6 +21,18 @@ KINDS: Final[dict[str, type[Resource]]] = {
     names.FINETUNEJOB: FineTuneJob,
     names.MODELSERVICE: ModelService,
 }
+_METADATA: Final = frozenset(
+    {
+        "annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp",
+        "finalizers", "generateName", "generation", "labels", "managedFields", "name", "namespace",
+        "ownerReferences", "resourceVersion", "selfLink", "uid",
+    }
+)  # fmt: skip
+"""Members of Kubernetes' ObjectMeta."""
+_MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
+_UNKNOWN: Final = "unknown field"
+_LABEL_VALUE: Final = re.compile("([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+_DOMAIN: Final = re.compile(DNS_SUBDOMAIN_PATTERN.strip("^$"))
 
 
 @dataclass(frozen=True)
@@ -51,15 +63,83 @@ def faults(body: Mapping[str, Any]) -> Iterator[Fault]:
     if model is None:
         yield Fault(("kind",), f"must be one of {', '.join(KINDS)}")
         return
+    given = _with_numbers_as_read(json.loads(json.dumps(body, default=str)))
+    if isinstance(metadata := given.get("metadata"), dict):
+        yield from _faults_of_metadata(metadata)
+        given["metadata"] = _without_what_we_never_read(metadata)
+    for fault in _faults(model, given):
+        if fault.problem == _UNKNOWN:
+            yield fault
+    given.pop("status", None)  # set aside on creation, though its names are looked at
+    plain = _without_nulls(given)
+    if found := [fault for fault in _faults(model, plain) if fault.problem != _UNKNOWN]:
+        yield from found
+        return
+    known = model.model_validate_json(
+        json.dumps(plain), by_alias=True, by_name=False, extra="ignore"
+    )
+    for way, rule in known.broken_rules():
+        yield Fault((*way, *(rule.field_path or "").split(".")[1:]), rule.message)
+
+
+def _faults(model: type[BaseModel], plain: dict[str, Any]) -> Iterator[Fault]:
+    """What is wrong with the types and bounds, and each member that no model has."""
+    options: dict[str, Any] = {"by_alias": True, "by_name": False, "extra": "forbid"}
     try:
-        text = json.dumps(body, default=str)
-        resource = model.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+        model.model_validate_json(json.dumps(plain), strict=True, **options)
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
-            yield Fault(error["loc"], error["msg"])
-        return
-    for way, rule in resource.broken_rules():
-        yield Fault((*way, *(rule.field_path or "").split(".")[1:]), rule.message)
+            is_unknown = error["type"] == "extra_forbidden"
+            yield Fault(error["loc"], _UNKNOWN if is_unknown else error["msg"])
+
+
+def _without_nulls(value: Any) -> Any:
+    """A member that is null is as if it weren't there; an item of a list isn't."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _with_numbers_as_read(value: Any) -> Any:
+    """2.0 is sent as 2, and a whole number beyond 64 bits isn't read as one."""
+    if isinstance(value, dict):
+        return {key: _with_numbers_as_read(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers_as_read(item) for item in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    is_whole = value % 1 == 0 and -(2**63) <= value < 2**63
+    return int(value) if is_whole else float(value)
+
+
+def _faults_of_metadata(metadata: dict[str, Any]) -> Iterator[Fault]:
+    for key in metadata.keys() - _METADATA:
+        yield Fault(("metadata", key), _UNKNOWN)
+    for member, values in (("labels", _LABEL_VALUE), ("annotations", re.compile("(?s).*"))):
+        entries = metadata.get(member)
+        for key, value in entries.items() if isinstance(entries, dict) else ():
+            if not _is_key(key if member == "labels" else key.lower()):
+                yield Fault(("metadata", member, key), "is no name, nor a name with a domain")
+            elif isinstance(value, str) and not values.fullmatch(value):
+                yield Fault(("metadata", member, key), "is no value of a label")
+    if isinstance(annotations := metadata.get("annotations"), dict):
+        texts = [*annotations, *map(str, annotations.values())]
+        if sum(len(text.encode()) for text in texts) > _MAX_ANNOTATIONS_BYTES:
+            yield Fault(("metadata", "annotations"), "are more than an object may carry")
+
+
+def _is_key(text: str) -> bool:
+    domain, slash, name = text.rpartition("/")
+    is_named = name != "" and _LABEL_VALUE.fullmatch(name) is not None
+    return is_named and (not slash or bool(len(domain) <= 253 and _DOMAIN.fullmatch(domain)))
+
+
+def _without_what_we_never_read(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What ``ObjectMeta`` knows; a name that is to be made up stands as it would be."""
+    read = {field.alias or name for name, field in ObjectMeta.model_fields.items()}
+    kept = {key: value for key, value in metadata.items() if key in read}
+    begin = metadata.get("generateName")
+    return kept | ({"name": f"{begin}aaaaa"} if begin and not kept.get("name") else {})
 
 
 def read_as_kubectl(loader: Any) -> None:

@@ -4,6 +4,7 @@ The models here are the one source of the CRD, its descriptions and the CLI's ty
 enters with the code that acts on it.
 """
 
+import itertools
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from pydantic import Field
 from fairlead_api.artifact import Artifact
 from fairlead_api.base import (
     DNS_SUBDOMAIN_PATTERN,
+    EXTRA_ARGS_RULE,
     Condition,
     ExtraArgs,
     LabelName,
@@ -23,7 +25,7 @@ from fairlead_api.base import (
     Uri,
 )
 from fairlead_api.quantities import ResourceRequirements
-from fairlead_api.rules import Rule, exactly_one_of
+from fairlead_api.rules import Part, Rule, exactly_one_of
 
 
 class ServedModel(SpecModel):
@@ -55,6 +57,8 @@ class Engine(SpecModel):
     extra_args: ExtraArgs = {}
     """Further vLLM arguments without the leading dashes; keys must be on the allow-list."""
 
+    rules: ClassVar[tuple[Rule, ...]] = (EXTRA_ARGS_RULE,)
+
 
 class Limits(SpecModel):
     """What one request, and all waiting requests, may take."""
@@ -81,6 +85,22 @@ class GatewayRef(SpecModel):
     """Host names; <name>.<namespace>.<domain of the installation> where empty."""
 
 
+def _are_few_hosts(part: Part) -> bool:
+    hosts = [ref["hostnames"] for ref in part.get("gatewayRefs", ())]
+    return sum(map(len, hosts)) + (not all(hosts)) <= 16
+
+
+def _is_each_listener_once(part: Part) -> bool:
+    refs = part.get("gatewayRefs", ())
+    return not any(_overlap(one, other) for one, other in itertools.combinations(refs, 2))
+
+
+def _overlap(one: Part, other: Part) -> bool:
+    is_same = one["name"] == other["name"] and one.get("namespace") == other.get("namespace")
+    sections = {one.get("sectionName"), other.get("sectionName")}
+    return is_same and (len(sections) == 1 or None in sections)
+
+
 # An HTTPRoute holds no more of either: said where the user can still read it.
 _GATEWAY_RULES = (
     Rule(
@@ -88,6 +108,7 @@ _GATEWAY_RULES = (
         " + (self.gatewayRefs.exists(r, size(r.hostnames) == 0) ? 1 : 0) <= 16",
         message="gatewayRefs may name 16 host names in all, the installation's own included",
         field_path=".gatewayRefs",
+        holds=_are_few_hosts,
     ),
     Rule(
         rule="!has(self.gatewayRefs) || self.gatewayRefs.all(a, self.gatewayRefs.exists_one(b,"
@@ -98,6 +119,7 @@ _GATEWAY_RULES = (
         message="gatewayRefs may name a Gateway again only for another listener;"
         " give each its own sectionName",
         field_path=".gatewayRefs",
+        holds=_is_each_listener_once,
     ),
 )
 

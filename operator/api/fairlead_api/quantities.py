@@ -13,8 +13,7 @@ from fairlead_api.rules import Part, Rule
 QUANTITY_PATTERN: Final = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]+)?$"
 
 Quantity = (
-    Annotated[str, Field(min_length=1, max_length=32, pattern=QUANTITY_PATTERN)]
-    | Annotated[int, Field(ge=0)]
+    Annotated[str, Field(max_length=32, pattern=QUANTITY_PATTERN)] | Annotated[int, Field(ge=0)]
 )
 """An amount as Kubernetes writes it: 2, 500m, 16Gi."""
 
@@ -46,34 +45,40 @@ def amount(quantity: object) -> Decimal | None:
         return None  # an exponent that no number has
 
 
-def _is_known_resource(name: str) -> bool:
-    plain = ("cpu", "memory", "ephemeral-storage")
-    return name in plain or name.startswith("hugepages-") or "/" in name
+MAX_RESOURCE_LENGTH: Final = 253
+_DEVICE: Final = r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+RESOURCE_PATTERN: Final = rf"^(cpu|memory|ephemeral-storage|{_DEVICE})$"
+COUNT_PATTERN: Final = "^[0-9]{1,18}$"  # no more than CEL's int holds
 
 
 def _resource_rules(field: str) -> tuple[Rule, ...]:
     """What the API server would refuse in a pod, said where the user can still read it."""
     return (
         Rule(
-            rule=f"self.{field}.all(k, k in ['cpu', 'memory', 'ephemeral-storage']"
-            " || k.startsWith('hugepages-') || k.contains('/'))",
-            message=f"{field} may name cpu, memory, ephemeral-storage, hugepages-SIZE and devices"
-            " with their domain, such as nvidia.com/gpu",
+            rule=f"self.{field}.all(k, size(k) <= {MAX_RESOURCE_LENGTH}"
+            f" && k.matches('{RESOURCE_PATTERN}') && !k.startsWith('requests.'))",
+            message=f"{field} may name cpu, memory, ephemeral-storage and devices with their"
+            " domain, such as nvidia.com/gpu",
             field_path=f".{field}",
             holds=lambda part: all(map(_is_known_resource, part[field])),
         ),
         Rule(
             rule=f"self.{field}.all(k, !k.contains('/')"
-            f" || string(self.{field}[k]).matches('^[0-9]+$'))",
+            f" || string(self.{field}[k]).matches('{COUNT_PATTERN}'))",
             message=f"{field}: devices such as nvidia.com/gpu are counted in whole numbers",
             field_path=f".{field}",
-            holds=lambda part: all("/" not in k or _is_whole(v) for k, v in part[field].items()),
+            holds=lambda part: all("/" not in k or _is_count(v) for k, v in part[field].items()),
         ),
     )
 
 
-def _is_whole(quantity: object) -> bool:
-    return re.fullmatch("[0-9]+", str(quantity)) is not None
+def _is_known_resource(name: str) -> bool:
+    is_named = re.fullmatch(RESOURCE_PATTERN.strip("^$"), name) is not None
+    return is_named and len(name) <= MAX_RESOURCE_LENGTH and not name.startswith("requests.")
+
+
+def _is_count(quantity: object) -> bool:
+    return re.fullmatch(COUNT_PATTERN.strip("^$"), str(quantity)) is not None
 
 
 def _are_within_limits(part: Part) -> bool:
