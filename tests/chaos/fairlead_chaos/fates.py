@@ -112,8 +112,8 @@ def scenario_of(namespace: str) -> str:
 def stages(fates: Iterable[Fate]) -> list[Manifest]:
     """Every stage of pods: those that all go through, and those of the fates.
 
-    Where a pod has the labels of two fates, the one with more labels befalls it; raises FateError
-    where that doesn't tell them apart.
+    Where a pod has the labels of two fates, the one that has the other's labels and more befalls
+    it; raises FateError where neither has.
     """
     known = list(fates)
     found = [
@@ -142,10 +142,9 @@ def _more_special(fate: Fate, fates: list[Fate]) -> list[dict[str, str]]:
         differ = any(fate.selector[key] != other.selector[key] for key in _both(fate, other))
         if differ:
             continue
-        more = {key: val for key, val in other.selector.items() if key not in fate.selector}
-        if more and len(other.selector) > len(fate.selector):
-            found.append(more)
-        elif not more or len(other.selector) == len(fate.selector):
+        if fate.selector.items() < other.selector.items():
+            found.append(dict(other.selector.items() - fate.selector.items()))
+        elif not other.selector.items() < fate.selector.items():
             raise FateError(f"{fate} and {other} may befall the same pod")
     return found
 

@@ -20,7 +20,8 @@ class Fate:
     """How the simulated kubelet ends the pods of one stage's attempt, or of a revision.
 
     A kwok Stage each: the file is rendered once from every scenario's fates. ``selector`` are
-    labels that the operator puts on the pods (fairlead_api.names).
+    labels that the operator puts on the pods (fairlead_api.names). Where a pod has the labels of
+    two fates of its scenario, the one that has the other's labels and more befalls it.
     """
 
     scenario: str
@@ -74,11 +75,14 @@ class Hands(Protocol):
         ...
 
     async def lose_node(self, pod: str) -> None:
-        """Take away the node of a pod; the pod ends as the node controller has it."""
+        """Take away the node of a pod, and with it all pods of the run, and give it back.
+
+        The taint eviction controller ends the pods, without the minutes that it takes to notice.
+        """
         ...
 
     async def restart_operator(self, **settings: str) -> None:
-        """End the operator by SIGTERM and start one with these settings changed: an upgrade."""
+        """End the operator by SIGTERM and start one with these FAIRLEAD_ variables changed."""
         ...
 
 
