@@ -272,6 +272,17 @@ def test_warning_is_excused_by_a_plan_that_refused_its_request(reference, plan, 
     assert len(oracle.judge(reference, run(plan, log=line("warn", WAITS)))) == findings
 
 
+HEARTBEATS = [
+    pytest.param("lease n/fairlead-operator: no answer within 4 s", 0, id="late"),
+    pytest.param("lease n/fairlead-operator: create: 403: forbidden", 1, id="refused"),
+]
+
+
+@pytest.mark.parametrize(("text", "findings"), HEARTBEATS)
+def test_only_a_late_heartbeat_is_the_machine_s_own(reference, text, findings):
+    assert len(oracle.judge(reference, run(CRASHED, log=line("warn", text)))) == findings
+
+
 def test_refusal_excuses_no_error(reference):
     plan = Plan(SCENARIO, (Refuse(JOB, 429, 4),))
     assert len(oracle.judge(reference, run(plan, log=line("error", WAITS)))) == 1

@@ -2,10 +2,12 @@
 
 Pure. An ERROR, a critical end, a traceback or a line that is no JSON is always a complaint; a
 warning is one unless an undisturbed run gives it too or the plan refused the very request that
-it speaks of.
+it speaks of. Heartbeats are left out: a busy machine may answer one late, and what comes of it,
+the loss of the lease, is an ERROR.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +20,7 @@ from fairlead_chaos.snapshot import NAMESPACE
 WARNING: Final = "warn"
 _QUIET: Final = frozenset({"debug", "info"})
 _NO_JSON: Final = "no JSON"
+_HEARTBEAT: Final = re.compile(r"lease \S+/\S+: no answer within")
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,10 @@ def complaints(lines: Iterable[Line], plan: Plan, usual: frozenset[str]) -> list
 
 
 def _explains(plan: Plan, line: Line) -> bool:
-    """Whether a warning speaks of a request that the plan kept from its answer."""
+    """Whether a warning speaks of a request that the plan kept from its answer, or heartbeat."""
     refused = (fault.at for fault in plan.faults if isinstance(fault, Refuse | LoseReply))
-    return any(f"/{write.resource.partition('/')[0]}" in line.message for write in refused)
+    is_refused = any(f"/{write.resource.partition('/')[0]}" in line.message for write in refused)
+    return is_refused or _HEARTBEAT.match(line.message) is not None
 
 
 def _finding(line: Line) -> Finding:

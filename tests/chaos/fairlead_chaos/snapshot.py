@@ -5,6 +5,7 @@ known what it stands for: the namespace, uids, names that Kubernetes completed, 
 of the run's own span. What else differs between undisturbed runs ``oracle`` learns by itself.
 """
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -56,12 +57,15 @@ class Span:
 
 async def objects(items: Items, namespace: str) -> list[Manifest]:
     """Everything of the run that may be compared, as it stands now."""
-    found = []
-    for kind in (*WHOLE, *APART):
-        for manifest in await items(kind, namespace):
-            # Lists leave out what each of their items is.
-            found.append({"apiVersion": kind.api_version, "kind": kind.kind} | manifest)
-    return [one for one in found if kube.metadata(one)["name"] != _ROOT_CA]
+    kinds = (*WHOLE, *APART)
+    listed = await asyncio.gather(*(items(kind, namespace) for kind in kinds))
+    # Lists leave out what each of their items is.
+    return [
+        {"apiVersion": kind.api_version, "kind": kind.kind} | manifest
+        for kind, manifests in zip(kinds, listed, strict=True)
+        for manifest in manifests
+        if kube.metadata(manifest)["name"] != _ROOT_CA
+    ]
 
 
 def is_moving(found: Iterable[Manifest]) -> bool:

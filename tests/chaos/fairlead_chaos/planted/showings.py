@@ -28,6 +28,7 @@ MOVED_ON: Final = "moved-on"
 BACK: Final = "there-and-back"
 SCALED: Final = "scaled-and-gone"
 SUSPENDED: Final = "suspended"
+LABELLED: Final = "labelled"
 KNOWN: Final[dict[str, Scenario]] = catalogue.ALL | {one.name: one for one in stories.ALL}
 HELD_SECONDS: Final = 6.0
 IMPATIENT_SECONDS: Final = 30.0
@@ -104,10 +105,10 @@ _KILLED: Final = (
     ),
     Showing(
         bug="acts_before_status",
-        scenario=SUSPENDED,
-        faults=(Kill(_job("suspended-train-a1"), _COMMIT),),
-        caught_as=Wrong.WRITES,
-        where="delete jobs/suspended-train-a1",
+        scenario=LABELLED,
+        faults=(Kill(_job("labelled-train-a1"), _COMMIT),),
+        caught_as=Wrong.WRONG_DELETE,
+        where="delete jobs/labelled-train-a1",
     ),
     Showing(
         bug="attempts_in_memory",
@@ -188,13 +189,13 @@ _SHOWN_THE_PAST: Final = (
     ),
     Showing(
         bug="stale_status",
-        scenario=SUSPENDED,
+        scenario=LABELLED,
         faults=(
-            Kill(_job("suspended-train-a1"), _REPLY),
-            _old(_status(SUSPENDED), "finetunejobs"),
+            Kill(_job("labelled-train-a1"), _REPLY),
+            _old(_status(LABELLED), "finetunejobs"),
         ),
-        caught_as=Wrong.WRITES,
-        where="delete jobs/suspended-train-a1",
+        caught_as=Wrong.WRONG_DELETE,
+        where="delete jobs/labelled-train-a1",
     ),
     Showing(
         bug="apply_without_uid",
