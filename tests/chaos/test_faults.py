@@ -42,6 +42,18 @@ UNREADABLE = [
         r"faults\[0\].*Noon",
         id="moment",
     ),
+    pytest.param(
+        '{"scenario": "a", "faults": [{"do": "Kill", "moment": "AfterCommit", "at":'
+        ' {"point": "Told", "type": "ADDED", "resource": "jobs", "name": "x"}}]}',
+        r"faults\[0\].*an event is told or not",
+        id="commit-of-an-event",
+    ),
+    pytest.param(
+        '{"scenario": "a", "faults": [{"do": "Refuse", "code": 418, "at":'
+        ' {"point": "Write", "verb": "create", "resource": "jobs", "name": "x"}}]}',
+        r"faults\[0\].*418 is not among",
+        id="code",
+    ),
 ]
 
 
@@ -49,3 +61,9 @@ UNREADABLE = [
 def test_unreadable_plan_is_refused_by_the_place_of_its_fault(text, said):
     with pytest.raises(PlanError, match=said):
         faults.from_json(text)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_of_two_points_happens_at_the_one_that_it_acts_on(fault):
+    later = {faults.Replay: "after", faults.OldList: "as_of"}
+    assert faults.point(fault) == getattr(fault, later.get(type(fault), "at"))

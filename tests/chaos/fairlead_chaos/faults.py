@@ -84,7 +84,11 @@ class Refuse:
 
 @dataclass(frozen=True)
 class LoseReply:
-    """Let the API server carry the request out and break the connection: no reply, no death."""
+    """Let the API server carry the request out and break the connection: no reply, no death.
+
+    The operator's HTTP library repeats a PUT or DELETE by itself where it had used the connection
+    before: the operator then gets the second one's reply, 404 or 409.
+    """
 
     at: Write
 

@@ -161,3 +161,16 @@ async def test_lost_reply_breaks_the_connection_and_nobody_dies(chaos, direct, g
     assert (await one.caller.create("made"))[0] == 409
     assert (one.num_kills, one.trace.reached) == (0, [point])
     assert [entry[-1] for entry in sent(one)] == ["lost", "relayed"]
+
+
+async def test_lost_reply_of_a_delete_is_asked_for_again_by_the_client_library(chaos, direct):
+    """Aiohttp, the operator's own, repeats what is idempotent on a connection that it reused."""
+    await direct.create("made")
+    point = Write("delete", "configmaps", "made")
+    one = await chaos(faults.LoseReply(point))
+    await one.caller.list()
+    assert (await one.caller.delete("made"))[0] == 404
+    assert [(one.write.nth, one.code, one.answered) for one in one.trace.sent] == [
+        (1, 200, "lost"),
+        (2, 404, "relayed"),
+    ]
