@@ -20,6 +20,7 @@ class Runs:
 
     def __init__(self):
         self.now, self.most = 0, 0
+        self.kept = []
 
     async def witness(self, plan):
         self.now += 1
@@ -55,11 +56,12 @@ def made(runs, said):
         learn=lambda name, seen: f"of {name}",
         judge=runs.judge,
         agree=lambda reference: [ODD] if "odd" in reference else [],
+        keep=lambda seen: runs.kept.append(seen[0]),
     )
     return Campaign(oracle, num_parallel=3, say=said.append)
 
 
-async def test_findings_are_counted_with_the_plan_that_brought_them(made, said):
+async def test_findings_are_counted_with_the_plan_that_brought_them(made, said, runs):
     assert await made.learn(["complete"]) == []
     chosen = made.plans([plans.crashes])
     tally = await made.run(chosen)
@@ -68,6 +70,7 @@ async def test_findings_are_counted_with_the_plan_that_brought_them(made, said):
     assert {judged.plan for judged in tally.failed} == {
         Plan("complete", (faults.Kill(write, Moment.AFTER_COMMIT),)) for write in WRITES
     }
+    assert runs.kept == [judged.plan for judged in tally.failed]
     for judged in tally.failed:
         assert any(judged.plan.to_json() in line and "Orphan" in line for line in said)
 

@@ -7,6 +7,7 @@ control plane of the cluster tests, or uses the running one, and takes away what
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
@@ -15,13 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[0] = str(ROOT / "tests" / "chaos")  # the package, not its folder
 
-from fairlead_chaos import faults, lab, plans, results, soak  # noqa: E402
+from fairlead_chaos import faults, lab, plans, results, soak, transcript  # noqa: E402
 from fairlead_chaos.faults import Plan, PlanError  # noqa: E402
 from fairlead_chaos.lab import Lab  # noqa: E402
 from fairlead_chaos.scenario import Scenario  # noqa: E402
 from fairlead_chaos.scenarios import catalogue  # noqa: E402
 from fairlead_chaos.soak import Chaos, Course  # noqa: E402
-from fairlead_chaos.trace import Trace  # noqa: E402
 
 EVERYTHING = 10**9
 
@@ -78,25 +78,11 @@ async def in_lab(
         runs = Path(folder) / "runs"
         runs.mkdir()
         nodes = max(asked.parallel, 1)
+        stopped = asyncio.current_task()
+        assert stopped is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.cancel)
         async with lab.open_lab(lab.bring_up(), scenarios.values(), runs, nodes) as opened:
             return await work(opened, course)
-
-
-def shown(trace: Trace) -> Iterable[str]:
-    """A trace as lines: requests by number, then events."""
-    for sent in trace.sent:
-        write = sent.write
-        effect = "" if sent.has_effect else " without effect"
-        yield (
-            f"{sent.number:4} {sent.seconds:7.2f}s {write.verb:7} {write.resource}/{write.name}"
-            f" #{write.nth} -> {sent.code} {sent.answered}{effect}"
-        )
-    for heard in trace.heard:
-        told = heard.told
-        yield (
-            f"{heard.number:4} {heard.seconds:7.2f}s {told.type:8} {told.resource}/{told.name}"
-            f" #{told.nth} @{heard.version}"
-        )
 
 
 async def learned(made: Chaos, scenarios: Iterable[str], num_references: int) -> list[str]:
@@ -114,7 +100,7 @@ async def trace(asked: argparse.Namespace) -> int:
     async def work(opened: Lab, course: Course) -> int:
         made = soak.chaos(opened, scenarios, course)
         wrong = await learned(made, scenarios, 2)
-        for line in shown(made.traces[asked.scenario][0]):
+        for line in transcript.lines(made.traces[asked.scenario][0]):
             say(line)
         return int(bool(wrong))
 
@@ -179,6 +165,7 @@ async def soaked(asked: argparse.Namespace) -> int:
 def main() -> int:
     """Run one verb; 2 is a wrong call."""
     asked = arguments()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     try:
         if asked.verb == "list":
             for scenario in catalogue.ALL.values():
@@ -189,6 +176,9 @@ def main() -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        print("stopped; what it made on the control plane is gone", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ class Oracle(Generic[SeenT, ReferenceT]):
     judge: Callable[[ReferenceT, SeenT], Sequence[Finding]]
     agree: Callable[[ReferenceT], Sequence[Finding]]
     """What is wrong with the undisturbed runs themselves."""
+    keep: Callable[[SeenT], None]
+    """Keeps what a person needs of a run with findings."""
 
 
 @dataclass
@@ -65,6 +67,8 @@ class Campaign(Generic[SeenT, ReferenceT]):
             findings = tuple(self.oracle.agree(self.references[name]))
             if findings:
                 wrong.append(Judged(Plan(name), findings, True, time.monotonic() - began))
+                for run in runs:
+                    self.oracle.keep(run)
         return wrong
 
     def plans(self, makers: Iterable[plans.Maker]) -> list[Plan]:
@@ -87,6 +91,8 @@ class Campaign(Generic[SeenT, ReferenceT]):
             reached = is_reached(plan, self.oracle.trace(seen))
             judged = Judged(plan, findings, reached, time.monotonic() - began)
             tally.add(judged)
+            if findings:
+                self.oracle.keep(seen)
             for finding in findings:
                 self.say(f"FOUND {finding}\n      by {plan.to_json()}")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fairlead_chaos import oracle, plans, results, transitions, walk, witness
+from fairlead_chaos import oracle, plans, results, transcript, transitions, walk, witness
 from fairlead_chaos.campaign import Campaign, Oracle
 from fairlead_chaos.faults import Plan
 from fairlead_chaos.lab import Lab
@@ -45,26 +45,31 @@ class Course:
 def chaos(lab: Lab, scenarios: dict[str, Scenario], course: Course) -> Chaos:
     """A campaign over real runs in a lab."""
     by = Oracle(
-        witness=functools.partial(_witness, lab, scenarios, course.logs),
+        witness=functools.partial(_witness, lab, scenarios),
         trace=lambda ending: ending.trace,
         learn=oracle.learn,
         judge=oracle.judge,
         agree=oracle.disagreements,
+        keep=functools.partial(_keep, course.logs),
     )
     return Campaign(by, course.num_parallel, course.say)
 
 
-async def _witness(lab: Lab, scenarios: dict[str, Scenario], logs: Path, plan: Plan) -> Ending:
+async def _witness(lab: Lab, scenarios: dict[str, Scenario], plan: Plan) -> Ending:
     """One run; what breaks the run itself is told as its error, so that the others go on."""
     try:
-        ending = await witness.witness(lab, scenarios[plan.scenario], plan)
+        return await witness.witness(lab, scenarios[plan.scenario], plan)
     except Exception:
         text = f"the run broke: {traceback.format_exc()}"
         return Ending(plan, trace=Trace(), snapshot={}, log="", error=text)
-    if ending.error:
-        logs.mkdir(parents=True, exist_ok=True)
-        (logs / f"{ending.namespace}.log").write_text(f"{plan.to_json()}\n{ending.log}")
-    return ending
+
+
+def _keep(logs: Path, ending: Ending) -> None:
+    """Leave the plan, the trace and the operator's log of a run for a person to read."""
+    logs.mkdir(parents=True, exist_ok=True)
+    name = ending.namespace or f"{ending.plan.scenario}-broken"
+    parts = [ending.plan.to_json(), ending.error, *transcript.lines(ending.trace), ending.log]
+    (logs / f"{name}.log").write_text("\n".join(parts))
 
 
 async def faults(made: Chaos, name: str, course: Course) -> dict[str, Any]:
