@@ -61,6 +61,14 @@ class Proxy:
     def incarnation(self, incarnation: int) -> None:
         self._run.begin(incarnation)
 
+    @property
+    def rests(self) -> bool:
+        """Whether the living operator watches, nothing is held back from it, and no write is open.
+
+        A run that ends sooner has not seen what the operator makes of the plan.
+        """
+        return self._run.rests
+
     async def start(self) -> str:
         """Listen; returns the URL."""
         self._client = Client(self._upstream)

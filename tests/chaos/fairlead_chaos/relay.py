@@ -58,7 +58,7 @@ class Watch:
         self._run, self._request, self._response = run, request, response
         self._plural, self._scope = asked.plural, asked.namespace
         self._incarnation = run.life.incarnation
-        self._telling = run.telling(asked.plural)
+        self._telling = run.watches(asked.plural)
 
     async def relay(self, content: aiohttp.StreamReader) -> None:
         """Relay until the API server or a fault ends it."""

@@ -66,6 +66,22 @@ class Run:
         self.trace.heard.append(entry)
         return told
 
+    def watches(self, plural: str) -> Telling:
+        """A watch stream of the living process has begun."""
+        self.trace.watched.append((self.life.incarnation, plural))
+        return self.telling(plural)
+
+    @property
+    def rests(self) -> bool:
+        """Whether the living process has all its watches' news so far and no write under way."""
+        now, incarnation = time.monotonic(), self.life.incarnation
+        return (
+            self.life.lives(incarnation)
+            and any(watcher == incarnation for watcher, _ in self.trace.watched)
+            and not any(telling.withholds(now) for telling in self._tellings.values())
+            and not any(one.answered == "open" for one in self.trace.sent)
+        )
+
     def sent(self, write: Write, incarnation: int) -> Entry:
         """Put a mutating request down, still without its reply."""
         is_counted = write.resource.partition("/")[0] not in NOT_COUNTED

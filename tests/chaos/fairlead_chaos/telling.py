@@ -89,6 +89,10 @@ class Telling:
             (held.until for held in self._held.values() if held.scope == scope), default=None
         )
 
+    def withholds(self, now: float) -> bool:
+        """Whether something that has come is still to be told."""
+        return bool(self._held) or self.stalled_until > now
+
     def _steps(self, event: Event, told: Told, now: float) -> list[Step]:
         if told in self._dropped or self._agenda.take(Drop, told):
             self._dropped.add(told)

@@ -64,6 +64,8 @@ class Trace:
     reached: list[Point] = field(default_factory=list)
     """For each fault that happened its point: ``at``, ``after`` of a Replay, ``as_of`` of an
     OldList."""
+    watched: list[tuple[int, str]] = field(default_factory=list)
+    """Each watch stream that began: incarnation and plural."""
     apart: list[Sent] = field(default_factory=list)
     """Mutating requests that are not counted, without a number (0)."""
 

@@ -101,3 +101,25 @@ async def test_restart_ends_what_was_held(chaos, direct, gone):
     await again.until("MODIFIED", "made", "1")
     assert again.told == edits(1)
     assert informer.told == [("ADDED", "other", "0")]
+
+
+async def test_proxy_rests_once_the_living_operator_watches_and_was_told_all(chaos, direct, until):
+    last = Write("create", "configmaps", "last")
+    one = await chaos(faults.Hold(told("ADDED", "made"), 1.0), Kill(last, Moment.AFTER_REPLY))
+    assert not one.proxy.rests
+    informer = await one.informer()
+    await until(lambda: one.proxy.rests, "it watches")
+    await direct.create("made", n="0")
+    await until(lambda: one.trace.heard, "the event has come")
+    assert not one.proxy.rests
+    await informer.until(*ADDED)
+    assert one.proxy.rests
+    one.may_die.clear()
+    await one.caller.create("last")
+    assert not one.proxy.rests
+    one.may_die.set()
+    await one.restart()
+    assert not one.proxy.rests
+    await one.informer()
+    await until(lambda: one.proxy.rests, "the next one watches")
+    assert one.trace.watched == [(1, "configmaps"), (2, "configmaps")]
