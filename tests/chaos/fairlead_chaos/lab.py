@@ -36,7 +36,7 @@ from fairlead_operator import kube
 CLUSTER: Final = "fairlead-test"
 NUM_NODES: Final = 40
 PATIENCE_SECONDS: Final = 300.0
-_POLL_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.5
 _LEFT: Final = (NAMESPACE, POLICY_BINDING, POLICY, NODE, CLUSTER_ROLE)
 _numbers: Final = itertools.count(1)  # a process may have several labs
 _APPLY: Final = "application/apply-patch+yaml"
@@ -173,6 +173,8 @@ async def _remove_namespaces(admin: Admin, lab: str) -> None:
             for each in left:
                 if "deletionTimestamp" not in each["metadata"]:
                     await admin.delete(NAMESPACE, None, each["metadata"]["name"])
+                # The namespace controller comes back by half of the longest grace of a pod.
+                await _remove_pods(admin, each["metadata"]["name"])
             await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -189,6 +191,6 @@ async def _clear_dead_labs(admin: Admin) -> None:
 
 
 async def _remove_pods(admin: Admin, namespace: str) -> None:
-    """Without a grace: no kubelet will ever tell of their end."""
+    """Without a grace: nobody will tell of their end, or nobody is to be waited for."""
     now = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
     await admin.call("DELETE", kube.POD.path(namespace), now)
