@@ -80,9 +80,9 @@ def test_draw_is_even_over_scenarios_and_faults_and_the_same_for_a_seed():
     assert len(plans.drawn(everything, 10_000, seed=3)) == len(everything)
 
 
-def test_a_plan_has_happened_when_the_later_of_two_points_is_reached():
+def test_a_plan_has_happened_when_each_of_its_faults_has():
     kill, old = next(plans.old_lists("complete", RUNS)).faults
-    assert plans.points(Plan("complete", (kill, old))) == Counter([kill.at])
+    assert plans.points(Plan("complete", (kill, old))) == Counter([kill.at, old.as_of])
     assert plans.points(Plan("complete", (faults.Replay(ADDED, MODIFIED[0]),))) == Counter(
         [MODIFIED[0]]
     )

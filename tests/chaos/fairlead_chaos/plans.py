@@ -131,15 +131,8 @@ def drawn(plans: Iterable[Plan], most: int, seed: int) -> list[Plan]:
 
 
 def points(plan: Plan) -> Counter[Point]:
-    """The points of a plan that a run has to reach for the plan to have happened.
-
-    A replay and an old list happen at the later of their two points; the earlier one is history.
-    """
-    return Counter(
-        fault.after if isinstance(fault, faults.Replay) else fault.at
-        for fault in plan.faults
-        if not isinstance(fault, faults.OldList)
-    )
+    """The points that a run has to reach for the plan to have happened."""
+    return Counter(map(faults.point, plan.faults))
 
 
 def _class(fault: faults.Fault) -> str:
