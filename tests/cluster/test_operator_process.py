@@ -1,19 +1,16 @@
-"""The operator's process on a real API server: killed, stopped, doubled, refused."""
+"""The operator's process on a real API server: killed, asked to leave, refused."""
 
 import asyncio
 import json
 import signal
 import ssl
-import time
 import urllib.error
 import urllib.request
-from datetime import datetime
 
 import pytest
 
 from fairlead_api import metrics, names
 from fairlead_operator import kube
-from fairlead_operator.leader import LEASE_SECONDS
 from fairlead_operator.store import Key
 
 pytestmark = pytest.mark.cluster
@@ -68,50 +65,6 @@ async def test_a_killed_operator_finds_everything_and_writes_nothing(api, team, 
     await second.passed()
     assert await at_rest() == before
     assert second.writes() == []
-
-
-async def test_the_other_replica_takes_over_from_a_killed_leader(api, team, start, at_rest, until):
-    one = start("one")
-    await one.leading()
-    two = start("two")
-
-    async def waits():
-        return two.sample(metrics.LEADER) == 0
-
-    await until(waits, "two is up and waits")
-    one.stop(signal.SIGKILL)
-    last = (await api.get(kube.LEASE, team, "fairlead-operator"))["spec"]
-    lags = []
-
-    async def taken_over():
-        began = time.monotonic()
-        lease = (await api.get(kube.LEASE, team, "fairlead-operator"))["spec"]
-        lags.append(time.monotonic() - began)
-        return lease if lease["holderIdentity"] == "two" else None
-
-    taken = await until(taken_over, "two holds the Lease")
-    await two.leading()
-    await api.create(job(team))
-    await at_rest()
-    assert last["holderIdentity"] == "one"
-    silent = datetime.fromisoformat(taken["acquireTime"]) - datetime.fromisoformat(
-        last["renewTime"]
-    )
-    # A renewal, a look and the taking are requests, which a busy machine answers late.
-    assert LEASE_SECONDS <= silent.total_seconds() <= 20 + 3 * max(lags)
-
-
-async def test_a_leader_that_slept_writes_nothing_when_it_wakes(api, team, start, at_rest):
-    one = start("one")
-    await one.leading()
-    two = start("two")
-    one.process.send_signal(signal.SIGSTOP)
-    await two.leading()
-    await api.create(job(team))
-    before = await at_rest()
-    assert one.stop(signal.SIGCONT) == 1, "it must leave by itself"
-    assert "LeaseLost" in one.log.read_text()
-    assert await at_rest() == before
 
 
 async def test_a_leader_that_is_asked_to_leave_hands_over_at_once(api, team, start):
