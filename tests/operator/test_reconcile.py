@@ -252,6 +252,40 @@ async def test_a_resource_that_goes_is_left_alone(world, job, gone):
     assert world.cluster.calls == []
 
 
+@pytest.mark.parametrize("is_made_anew", [False, True], ids=["deleted", "made-anew"])
+@pytest.mark.parametrize("act", [CreateOnce, Apply])
+async def test_no_child_is_brought_back_for_a_resource_that_is_gone(
+    world, job, child, act, is_made_anew
+):
+    """Its children's end may be told before its own: watches of two kinds keep no order."""
+    key = await world.make(job)
+    await world.drain()
+    (standing,) = world.cluster.all(kube.CONFIG_MAP)
+    live = await world.live(key)
+    world.plan = lambda job, *_: Plan(status=live["status"], acts=(act(child(job)),))
+    world.cluster.deafen()
+    await world.cluster.delete(key.kind, key.namespace, key.name, live["metadata"]["uid"])
+    if is_made_anew:
+        await world.cluster.create(job)
+    world.store.drop(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
+    assert await world.reconciler.attempt(key) is Outcome.STALE
+    assert world.cluster.all(kube.CONFIG_MAP) == []
+    assert await world.reconciler.attempt(key) is (Outcome.DONE if is_made_anew else Outcome.GONE)
+    assert len(world.cluster.all(kube.CONFIG_MAP)) == is_made_anew
+
+
+async def test_a_child_that_somebody_deleted_is_brought_back(world, job, child):
+    key = await world.make(job)
+    await world.drain()
+    (standing,) = world.cluster.all(kube.CONFIG_MAP)
+    uid = standing["metadata"]["uid"]
+    status = (await world.live(key))["status"]
+    world.plan = lambda job, *_: Plan(status=status, acts=(CreateOnce(child(job)),))
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", uid)
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+    assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
+
+
 async def test_a_namespace_on_its_way_out_is_no_error(world, job):
     key = await world.make(job)
     ending = kube.NamespaceTerminating("the namespace is being terminated", 403)

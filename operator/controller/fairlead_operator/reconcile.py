@@ -21,7 +21,7 @@ from fairlead_api.conditions import RECONCILE_ERROR, Reason
 from fairlead_operator import act, kube
 from fairlead_operator.kube import Cluster, Kind
 from fairlead_operator.observe import Observer
-from fairlead_operator.plan import Manifest, Observed, Plan
+from fairlead_operator.plan import Act, Apply, CreateOnce, Manifest, Observed, Plan
 from fairlead_operator.store import Key, Store
 from fairlead_operator.workqueue import WorkQueue
 
@@ -122,10 +122,12 @@ class Reconciler:
         observed = await self._observer.observe(key, resource)
         now = self._now()
         plan = planner.plan(resource, observed, now)
-        error = _error_of(manifest)
+        error, seen = _error_of(manifest), manifest
         if plan.status is not None:
             status = _with_error(plan.status, error)
             manifest = await self._write_status(key.kind, manifest, status)
+        if manifest is seen and any(map(_brings_in, plan.acts)):
+            await self._check_alive(key, resource.metadata.uid)
         for step in plan.acts:
             await act.carry_out(step, resource.metadata.uid, self._cluster, self._store)
         if error:
@@ -154,6 +156,18 @@ class Reconciler:
         written = await self._cluster.apply(body, subresource=STATUS)
         self._store.put(kind, written)
         return written
+
+    async def _check_alive(self, key: Key, uid: str) -> None:
+        """Raise Conflict where the resource is gone; a status that was just written tells as much.
+
+        Watches keep no order among kinds: a child that is missed may be collected with it.
+        """
+        try:
+            live = kube.metadata(await self._cluster.get(key.kind, key.namespace, key.name))
+        except kube.NotFound as error:
+            raise kube.Conflict(f"{key} is gone", error.status) from None
+        if live["uid"] != uid or live.get("deletionTimestamp"):
+            raise kube.Conflict(f"{key} is on its way out, or another one of the name", 409)
 
     async def _read_again(self, key: Key) -> Outcome:
         """Renew the cache after a conflict: the resource, and its children if that was not it."""
@@ -205,6 +219,11 @@ class Reconciler:
             if isinstance(refusal, kube.Conflict):
                 return await self._read_again(key)
         return Outcome.FAILED
+
+
+def _brings_in(step: Act) -> bool:
+    """Whether an act makes a child that wasn't seen."""
+    return isinstance(step, CreateOnce) or (isinstance(step, Apply) and step.uid is None)
 
 
 def _about(key: Key) -> "logging.LoggerAdapter[logging.Logger]":
