@@ -603,6 +603,20 @@ async def test_write_that_always_loses_is_tried_again_in_its_next_turn(world, jo
     assert seconds_to_wait(writer) > 3000
 
 
+async def test_report_that_waited_is_not_told_of_the_next_job_of_its_name(
+    world, job, writer, counts
+):
+    key = await world.make(job)
+    writer.put(PLACE, at())
+    await settle(writer, lambda: counts.outcomes)
+    writer.put(PLACE, at(70, seconds=5))
+    await world.cluster.delete(key.kind, *PLACE, (await world.live(key))["metadata"]["uid"])
+    await world.make(job)
+    await writer.flush()
+    assert counts.outcomes == ["written", "gone"]
+    assert "progress" not in (await world.live(key)).get("status", {})
+
+
 async def test_job_of_the_same_name_made_since_is_left_alone(world, job, writer, counts):
     key = await world.make(job)
     world.cluster.deafen()

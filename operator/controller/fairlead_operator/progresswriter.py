@@ -75,6 +75,7 @@ class Writer:
         self._cluster, self._store, self._counts = cluster, store, counts
         self._job_seconds, self._gap = job_seconds, 1 / writes_per_second
         self._newest: dict[Place, Progress] = {}
+        self._uids: dict[Place, str] = {}  # of the jobs that the newest reports are about
         self._tried: dict[Place, tuple[float, int]] = {}  # moment and percent of the last try
         self._noticed: dict[Place, tuple[datetime | None, float]] = {}  # what stands, since when
         self._refused: set[Place] = set()  # jobs whose last write was refused, and so was told
@@ -82,7 +83,11 @@ class Writer:
 
     def put(self, place: Place, progress: Progress) -> None:
         """Take over a job's newest progress; it is written when its turn comes."""
-        self._newest[place] = _with_steps(progress, self._newest.get(place) or self._told(place))
+        job = self._store.get(kube.FINETUNEJOB, *place)
+        if job is not None and self._uids.get(place) != (uid := kube.metadata(job)["uid"]):
+            self._uids[place] = uid
+            self._newest.pop(place, None)  # of the job before it of that name
+        self._newest[place] = _with_steps(progress, self._newest.get(place) or told(job))
         self._wake.set()
 
     def _told(self, place: Place) -> Progress | None:
@@ -143,8 +148,9 @@ class Writer:
         old = [place for place, (at, _) in self._tried.items() if now - at > self._job_seconds]
         for place in old:
             del self._tried[place]
-        for place in self._refused | set(self._noticed):
+        for place in (self._refused | set(self._noticed) | set(self._uids)) - set(self._newest):
             if self._store.get(kube.FINETUNEJOB, *place) is None:
+                self._uids.pop(place, None)
                 self._refused.discard(place)
                 self._noticed.pop(place, None)
 
@@ -178,7 +184,7 @@ class Writer:
         job = self._store.get(kube.FINETUNEJOB, *place)
         if job is None:
             return "gone"
-        uid, known = kube.metadata(job)["uid"], _moment(told(job))
+        uid, known = self._uids.get(place, kube.metadata(job)["uid"]), _moment(told(job))
         for number in range(TRIES):
             if kube.metadata(job)["uid"] != uid:
                 return "gone"
