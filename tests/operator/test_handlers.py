@@ -70,3 +70,57 @@ async def test_kopf_keeps_nothing_of_an_object(job):
     body = job | {"metadata": job["metadata"] | {"uid": "u"}}
     await memories.recall(body, noticed_by_listing=True)
     assert list(memories.iter_all_memories()) == []
+
+
+@pytest.fixture
+def watched(world, job, monkeypatch):
+    """Follows a kind as kopf would, from a watch that tells of a listed job and of its end."""
+    told = {"metadata": job["metadata"] | {"uid": "u", "resourceVersion": "5"}}
+    events = [
+        {"type": None, "object": job | told},
+        handlers.watching.Bookmark.LISTED,
+        {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}},
+    ]
+    usual = []
+
+    async def infinite_watch(**_):
+        for event in events:
+            yield event
+
+    async def watcher(**options):
+        usual.append(options["resource"])
+
+    monkeypatch.setattr(handlers.watching, "infinite_watch", infinite_watch)
+    monkeypatch.setattr(handlers.queueing, "watcher", watcher)
+
+    async def follow(kind):
+        with handlers._straight(world.intake):
+            await handlers.queueing.watcher(
+                resource=resource(kind), settings=None, namespace=None, operator_paused=None
+            )
+        assert handlers.queueing.watcher is watcher, "others' operators keep kopf's own"
+
+    return follow, usual
+
+
+async def test_what_a_watch_tells_goes_straight_to_the_cache(world, watched):
+    follow, usual = watched
+    await follow(kube.FINETUNEJOB)
+    assert world.store.get(kube.FINETUNEJOB, "team", "tune") is not None
+    assert (await world.queue.get()).name == "tune"
+    assert usual == []
+
+
+async def test_kopf_follows_itself_what_it_needs_itself(world, watched):
+    follow, usual = watched
+    await follow(kube.CRD)
+    assert [found.plural for found in usual] == [kube.CRD.plural]
+    assert list(world.store.keys(kube.CRD)) == []
+
+
+def test_kopf_starts_its_watches_where_ours_is_put(world):
+    """Its own module is asked at each start: else our watcher would never be called."""
+    from kopf._core.reactor import orchestration
+
+    with handlers._straight(world.intake):
+        assert orchestration.queueing.watcher.__module__ == handlers.__name__

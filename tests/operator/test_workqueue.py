@@ -56,6 +56,60 @@ async def test_a_key_comes_at_the_moment_asked_for(pass_time, asked, due):
     assert len(queue) == 1
 
 
+async def test_a_key_asked_for_soon_comes_at_once_and_a_burst_after_it_once(pass_time):
+    queue = WorkQueue[str](batch_seconds=10)
+    queue.add_soon("a")
+    queue.done(await queue.get())
+    for _ in range(5):
+        await pass_time(1)
+        queue.add_soon("a")
+    assert len(queue) == 0
+    await pass_time(5.1)
+    assert len(queue) == 1
+    queue.done(await queue.get())
+    await pass_time(30)
+    assert len(queue) == 0
+
+
+async def test_a_key_asked_for_soon_after_a_quiet_time_comes_at_once(pass_time):
+    queue = WorkQueue[str](batch_seconds=10)
+    queue.add("a")
+    queue.done(await queue.get())
+    await pass_time(10)
+    queue.add_soon("a")
+    assert len(queue) == 1
+
+
+async def test_a_key_asked_for_soon_during_its_pass_is_not_lost(pass_time):
+    queue = WorkQueue[str](batch_seconds=10)
+    queue.add("a")
+    await queue.get()
+    queue.add_soon("a")
+    await pass_time(10.1)
+    queue.done("a")
+    assert await queue.get() == "a"
+
+
+async def test_a_key_asked_for_now_does_not_wait_for_its_batch(pass_time):
+    queue = WorkQueue[str](batch_seconds=10)
+    queue.add("a")
+    queue.done(await queue.get())
+    queue.add_soon("a")
+    queue.add("a")
+    assert len(queue) == 1
+
+
+async def test_keys_whose_batch_is_over_are_forgotten(pass_time):
+    queue = WorkQueue[int](batch_seconds=10)
+    for key in range(100):
+        queue.add(key)
+        queue.done(await queue.get())
+    await pass_time(10)
+    queue.add(100)
+    queue.done(await queue.get())
+    assert list(queue._begun) == [100]
+
+
 async def test_a_failing_key_waits_twice_as_long_each_time_up_to_a_limit(pass_time, monkeypatch):
     monkeypatch.setattr(workqueue.random, "uniform", lambda low, high: 1.0)
     queue = WorkQueue[str]()

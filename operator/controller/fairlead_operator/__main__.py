@@ -53,6 +53,8 @@ from fairlead_operator.workqueue import WorkQueue
 
 logger: Final = logging.getLogger("fairlead_operator")
 CRD_POLL_SECONDS: Final = 2.0
+BATCH_SECONDS: Final = 1.0
+"""As Kubernetes' Job controller waits for more of its pods' events."""
 
 
 class Operator:
@@ -60,7 +62,7 @@ class Operator:
 
     def __init__(self, settings: Settings, api: ApiCluster, tally: Telemetry) -> None:
         self.settings, self.api, self.tally = settings, api, tally
-        self.store, self.queue = Store(), WorkQueue[Key]()
+        self.store, self.queue = Store(), WorkQueue[Key](BATCH_SECONDS)
         self.intake = Intake(self.store, self.queue)
         self.leader = Leader(api, settings.namespace, settings.lease_name, settings.pod_name)
         self.audit = Audit(api, self.store, self.intake, settings.watch_namespaces)

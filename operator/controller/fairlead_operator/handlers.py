@@ -2,15 +2,18 @@
 
 A handler hands its event to ``Intake`` and returns; it never fails, waits or writes. There are
 only ``on.startup``, ``on.login`` and ``on.event``, so kopf puts no finalizer and no annotation
-on anything, and deletion works with the operator dead.
+on anything, and deletion works with the operator dead. Its watches are kept, its worker for each
+object isn't: what they tell goes straight to that handler's ``Intake``.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import kopf
-from kopf._core.reactor import inventory  # not public; the version is pinned
+from kopf._cogs.clients import watching  # not public, as the next; the version is pinned
+from kopf._core.reactor import inventory, queueing
 
 from fairlead_api import names
 from fairlead_operator import kube
@@ -83,12 +86,49 @@ class _NoMemories(inventory.ResourceMemories):
         return await super().recall(raw_body, **(options | {"ephemeral": True}))
 
 
+Watcher = Callable[..., Coroutine[Any, Any, None]]
+"""Kopf's: follows one kind of object for ever."""
+
+
+@contextmanager
+def _straight(intake: Intake) -> Iterator[None]:
+    """Inside, what watches tell of our kinds goes to ``intake`` at once, in order.
+
+    Kopf would start a worker for each object and prepare a handler's call for each event: for a
+    handler that only takes over the event that is most of the operator's work (decision 004).
+    """
+    usual: Watcher = queueing.watcher
+    ours = {(kind.group, kind.version, kind.plural): kind for kind in kube.WATCHED}
+
+    async def watcher(*, resource: kopf.Resource, **options: Any) -> None:
+        kind = ours.get((resource.group, resource.version, resource.plural))
+        if kind is None:
+            await usual(resource=resource, **options)
+            return
+        stream = watching.infinite_watch(
+            settings=options["settings"],
+            resource=resource,
+            namespace=options["namespace"],
+            operator_paused=options["operator_paused"],
+        )
+        async for event in stream:
+            if not isinstance(event, watching.Bookmark) and event["type"] != "BOOKMARK":
+                intake.event(kind, event["type"], dict(event["object"]))
+
+    queueing.watcher = watcher
+    try:
+        yield
+    finally:
+        queueing.watcher = usual
+
+
 async def run(intake: Intake, namespaces: Collection[str]) -> None:
     """Watch until a signal comes; raises when a watch dies."""
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    await kopf.operator(
-        registry=registry(intake),
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-        memories=_NoMemories(),
-    )
+    with _straight(intake):
+        await kopf.operator(
+            registry=registry(intake),
+            clusterwide=not namespaces,
+            namespaces=namespaces,
+            memories=_NoMemories(),
+        )

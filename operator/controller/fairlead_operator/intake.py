@@ -57,11 +57,15 @@ class Intake:
         return [key for kind in kube.PARENTS for key in self._store.keys(kind)]
 
     def _concern(self, kind: Kind, manifest: Manifest, key: Key, changed: bool) -> None:
-        """Queue whom a change concerns; the echo of our own status write concerns nobody."""
+        """Queue whom a change concerns; the echo of our own status write concerns nobody.
+
+        A spec that changes is acted on at once. Children come in bursts: a Job that begins is
+        worth some ten events within a second.
+        """
         if kind.child:
             parent = parent_of(manifest)
             if parent is not None:
-                self._queue.add(parent)
+                self._queue.add_soon(parent)
             return
         if changed:
             self._queue.add(key)

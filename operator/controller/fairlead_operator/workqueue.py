@@ -1,9 +1,9 @@
 """A queue of keys to reconcile: each key once, one reconcile of a key at a time.
 
 No I/O. A key added while it is being worked on is handed out again after that; a key that
-failed waits twice as long each time; a key can be asked for at a moment. Time is the event
-loop's, so tests drive it. A standby replica's queue fills and has no workers: time counts as
-waiting only from the first worker on.
+failed waits twice as long each time; a key can be asked for at a moment, or soon: a burst of
+events is worth one pass and not one each. Time is the event loop's, so tests drive it. A standby
+replica's queue fills and has no workers: time counts as waiting only from the first worker on.
 """
 
 import asyncio
@@ -18,9 +18,15 @@ KeyT = TypeVar("KeyT")
 
 
 class WorkQueue(Generic[KeyT]):
-    """A dirty set in order of arrival."""
+    """A dirty set in order of arrival.
 
-    def __init__(self) -> None:
+    ``batch_seconds`` is the least time between the beginnings of two passes over a key, where
+    they are asked for by ``add_soon``.
+    """
+
+    def __init__(self, batch_seconds: float = 0.0) -> None:
+        self._batch_seconds = batch_seconds
+        self._begun: dict[KeyT, float] = {}  # the newest last; none that is over
         self._ready: deque[KeyT] = deque()
         self._since: dict[KeyT, float] = {}  # dirty keys, and when they became so
         self._working: set[KeyT] = set()
@@ -38,6 +44,17 @@ class WorkQueue(Generic[KeyT]):
         if key not in self._working:
             self._ready.append(key)
             self._wake.set()
+
+    def add_soon(self, key: KeyT) -> None:
+        """Ask for a reconcile of the key: now, or once its last one began long enough ago."""
+        if key in self._since:
+            return
+        now = asyncio.get_running_loop().time()
+        due = self._begun.get(key, float("-inf")) + self._batch_seconds
+        if due <= now:
+            self.add(key)
+        else:
+            self.add_after(key, due - now)
 
     def add_after(self, key: KeyT, seconds: float) -> None:
         """Ask for a reconcile later; the earliest asked for wins."""
@@ -71,6 +88,7 @@ class WorkQueue(Generic[KeyT]):
         key = self._ready.popleft()
         del self._since[key]
         self._working.add(key)
+        self._note_begin(key)
         return key
 
     def done(self, key: KeyT) -> None:
@@ -96,6 +114,14 @@ class WorkQueue(Generic[KeyT]):
     def _seconds_since(self, moment: float) -> float:
         """Seconds that have passed; those before the first worker came don't count."""
         return max(0.0, asyncio.get_running_loop().time() - max(moment, self._manned_at))
+
+    def _note_begin(self, key: KeyT) -> None:
+        """Remember when a pass began, for as long as that holds the next one up."""
+        now = asyncio.get_running_loop().time()
+        self._begun.pop(key, None)
+        self._begun[key] = now
+        while self._begun and next(iter(self._begun.values())) + self._batch_seconds <= now:
+            del self._begun[next(iter(self._begun))]
 
     def _due(self, key: KeyT) -> None:
         del self._timers[key]
