@@ -136,6 +136,19 @@ async def test_an_operator_killed_by_hand_comes_back_and_finishes(world):
     assert run.crashes == []
 
 
+async def test_a_kill_that_comes_while_an_upgrade_waits_is_neither_lost_nor_blamed(world):
+    async with world.cell(RUNS_ON) as cell:
+        run = await cell.run()
+        os.kill(cell.pid, signal.SIGSTOP)  # as one that the proxy has cut off: it can't leave
+        upgrade = asyncio.create_task(cell.hands.restart_operator())
+        await asyncio.sleep(0)
+        await cell.kill()
+        await upgrade
+        assert await cell.settled(0.5), run.error
+    assert run.crashes == []
+    assert [each.code for each in run.exits] == [-signal.SIGKILL] * 2
+
+
 async def test_an_upgrade_ends_the_operator_in_peace_and_changes_its_settings(world):
     run = await told(world, IS_UPGRADED)
     assert [each.code for each in run.exits] == [0, -signal.SIGKILL]

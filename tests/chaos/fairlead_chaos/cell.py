@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol, Self
 
 from fairlead_chaos import admin as administration
-from fairlead_chaos import fates, tenant
+from fairlead_chaos import fates, rest, tenant
 from fairlead_chaos.admin import NAMESPACE, Admin
 from fairlead_chaos.faults import Plan
 from fairlead_chaos.nursery import KUBECONFIG, Exit, Nursery, Operator
@@ -23,7 +23,6 @@ from fairlead_chaos.scenario import Manifest, Scenario
 from fairlead_chaos.trace import Trace
 from fairlead_chaos.world import ApiHands
 from fairlead_operator import kube
-from fairlead_operator.kube import Kind
 
 PATIENCE_SECONDS: Final = 180.0
 """Longest that a story waits for one thing; the cores are busy."""
@@ -36,9 +35,6 @@ GRACE_SECONDS: Final = 60.0
 _WISHED: Final = {signal.SIGKILL: {-signal.SIGKILL}, signal.SIGTERM: {0, -signal.SIGTERM}}
 """Exit codes by the signal; SIGTERM ends a process that has no handler yet."""
 _TOKEN_SECONDS: Final = 6 * 3600
-_KINDS_AT_REST: Final = (
-    *kube.PARENTS, *kube.CHILDREN, administration.REPLICA_SET, kube.CLAIM, kube.SECRET,
-)  # fmt: skip
 
 
 class Gate(Protocol):
@@ -47,6 +43,11 @@ class Gate(Protocol):
     trace: Trace
     incarnation: int
     """Which process of the operator lives; raised before the next one starts."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether the living operator watches, and neither an event nor a write is open."""
+        ...
 
     async def start(self) -> str:
         """Open; returns the URL to ask."""
@@ -118,6 +119,8 @@ class Cell:
         self._gate = lab.gate(plan, self.kill)
         self._settings = dict(scenario.settings)
         self._operator: Operator | None = None
+        self._ending: Operator | None = None
+        self._wish = signal.SIGTERM
         self._watcher: asyncio.Task[None] | None = None
         self._incarnation = 0
         self._starting = asyncio.Lock()
@@ -158,11 +161,11 @@ class Cell:
     async def settled(self, quiet_seconds: float) -> bool:
         """Wait until nothing has changed in the namespace for a time; False if it never rests."""
         deadline = time.monotonic() + SETTLE_SECONDS
-        before = await self._state()
+        before = await rest.state(self._lab.admin, self.namespace)
         while time.monotonic() < deadline:
             await asyncio.sleep(quiet_seconds)
-            now = await self._state()
-            if now == before:
+            now = await rest.state(self._lab.admin, self.namespace)
+            if now == before and self._gate.rests:
                 self._seen()
                 return True
             before = now
@@ -175,7 +178,22 @@ class Cell:
 
         The end of the operator's connections may cancel who asked for it: never half of it is done.
         """
-        await asyncio.shield(asyncio.create_task(self._restart(signal.SIGKILL)))
+        await asyncio.shield(asyncio.create_task(self._kill()))
+
+    async def _kill(self) -> None:
+        if self._ending is not None:  # by SIGTERM so far; whoever ends it starts the next one
+            self._wish = signal.SIGKILL
+            await self._ending.end(self._wish)
+            async with self._starting:
+                return
+        await self._restart(signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        """The operator's process; raises LookupError while none lives."""
+        if self._operator is None:
+            raise LookupError("no operator lives in this cell now")
+        return self._operator.pid
 
     async def _upgrade(self, settings: Mapping[str, str]) -> None:
         self._settings.update(settings)
@@ -200,12 +218,14 @@ class Cell:
         """End the process, by our wish: nobody is to start it again."""
         operator, watcher = self._operator, self._watcher
         self._operator = self._watcher = None
+        self._ending, self._wish = operator, how
         if watcher is not None:
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
         if operator is not None:
             await self._end(operator, how)
+        self._ending = None
 
     async def _end(self, operator: Operator, how: signal.Signals) -> None:
         """Signal a process and put down how it ended; one that doesn't is killed, and blamed."""
@@ -215,7 +235,7 @@ class Cell:
         except TimeoutError:
             ended = await operator.end(signal.SIGKILL)
         self._run.exits.append(ended)
-        if ended.code not in _WISHED[how]:
+        if ended.code not in _WISHED[self._wish]:
             self._run.crashes.append(Crash(self._incarnation, ended.code))
 
     async def _watch(self, operator: Operator, incarnation: int) -> None:
@@ -277,20 +297,3 @@ class Cell:
 
     async def _remove_namespace(self) -> None:
         await self._lab.admin.delete(NAMESPACE, None, self.namespace)
-
-    async def _state(self) -> dict[tuple[str, str, str], str]:
-        """The resourceVersion of every object that the run is about."""
-        found = {}
-        for kind, items in await asyncio.gather(*map(self._heads, _KINDS_AT_REST)):
-            for item in items:
-                head = item["metadata"]
-                found[kind.plural, head["name"], head["uid"]] = head["resourceVersion"]
-        return found
-
-    async def _heads(self, kind: Kind) -> tuple[Kind, list[Manifest]]:
-        try:
-            accept = administration.HEADS
-            listed = await self._lab.admin.listing(kind, self.namespace, accept=accept)
-        except kube.NotFound:  # an optional kind
-            return kind, []
-        return kind, listed["items"] or []  # null where there is none
