@@ -31,7 +31,7 @@ SUSPENDED: Final = "suspended"
 LABELLED: Final = "labelled"
 KNOWN: Final[dict[str, Scenario]] = catalogue.ALL | {one.name: one for one in stories.ALL}
 HELD_SECONDS: Final = 6.0
-IMPATIENT_SECONDS: Final = 30.0
+IMPATIENT_SECONDS: Final = 45.0
 """How long a story waits for one thing that a bug may keep from ever coming."""
 
 
