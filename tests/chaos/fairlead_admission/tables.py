@@ -141,7 +141,7 @@ def read(folder: Path) -> Suite:
         if path.stem.startswith("status-"):
             rows = _rows(load(path), minimal)
             statuses += [replace(row, before=first[row.kind], subresource=STATUS) for row in rows]
-        elif path.stem not in ("minimal", "updates"):
+        elif path.stem not in ("minimal", "updates", "later"):
             creations += _rows(load(path), minimal)
     changes = [
         Row(

@@ -23,6 +23,9 @@ Json = dict[str, Any]
 CONNECTIONS: Final = 4
 PATIENCE_SECONDS: Final = 180.0
 """To an API server that is busy or not yet serving something; other work runs beside."""
+_TRY_SECONDS: Final = 45.0
+"""For one request of them: one that was lost is sent again."""
+_PAUSE_SECONDS: Final = 0.1
 _UNKNOWN: Final = re.compile(r'unknown field "([^"]*)"')
 _UNREADABLE_HEAD: Final = re.compile(r"Go struct field ObjectMeta\.(?:metadata\.)?(\w+)")
 _BUSY: Final = frozenset({429, 500, 502, 503, 504})
@@ -68,7 +71,7 @@ class Wire:
         address = urlsplit(config["clusters"][0]["cluster"]["server"])
         context = _context(config["clusters"][0]["cluster"], config["users"][0]["user"])
         self._connection = http.client.HTTPSConnection(
-            address.hostname or "", address.port, context=context, timeout=PATIENCE_SECONDS
+            address.hostname or "", address.port, context=context, timeout=_TRY_SECONDS
         )
 
     def __enter__(self) -> Self:
@@ -88,12 +91,13 @@ class Wire:
     ) -> Answer:
         """One request, sent again while the API server only asks for patience."""
         target = f"{path}?{urlencode(query)}" if query else path
-        content = None if body is None else json.dumps(body).encode()
+        content = None if body is None else json.dumps(body, ensure_ascii=False).encode()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             answer = self._once(method, target, content, content_type)
             if answer.code not in _BUSY or time.monotonic() > deadline:
                 return answer
+            time.sleep(_PAUSE_SECONDS)  # between two looks, as it asks by 429 or by silence
 
     def _once(self, method: str, target: str, content: bytes | None, content_type: str) -> Answer:
         headers = {"Content-Type": content_type, "Accept": "application/json"}
@@ -101,9 +105,10 @@ class Wire:
             self._connection.request(method, target, content, headers)
             answer = self._connection.getresponse()
             text = answer.read()
-        except (ConnectionError, http.client.RemoteDisconnected):
-            self._connection.close()  # the server ended the kept connection: a new one opens
-            return Answer(503, {"message": "the connection was lost"})
+        except (OSError, http.client.HTTPException) as lost:
+            # It ends connections that are idle, and is too slow for a handshake: a new one opens.
+            self._connection.close()
+            return Answer(503, {"message": f"no answer: {lost!r}"})
         try:
             return Answer(answer.status, json.loads(text))
         except ValueError:
