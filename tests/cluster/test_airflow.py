@@ -122,7 +122,7 @@ def tell(kubectl, team):
         }
         patch = json.dumps({"status": {"conditions": [condition], **more}})
         place = ("-n", team, "--subresource=status", "--type=merge")
-        # By its whole name: tests of admission make kinds of the same plural in groups of their own.
+        # By its whole name: tests of admission make kinds of the same plural in other groups.
         kubectl("patch", f"{of.plural}.{names.GROUP}", of.name, *place, "-p", patch)
 
     return told

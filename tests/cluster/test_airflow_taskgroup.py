@@ -98,7 +98,7 @@ def tell(kubectl, of):
         more = {"artifact": ARTIFACT} if condition == "Complete" else {}
         status = {"stages": listed, "conditions": conditions, "preparedDigest": "sha256:1", **more}
         place = ("-n", of.namespace, "--subresource=status", "--type=merge")
-        # By its whole name: tests of admission make kinds of the same plural in groups of their own.
+        # By its whole name: tests of admission make kinds of the same plural in other groups.
         kind = f"{of.plural}.{names.GROUP}"
         kubectl("patch", kind, of.name, *place, "-p", json.dumps({"status": status}))
 
