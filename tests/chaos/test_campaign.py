@@ -21,6 +21,7 @@ class Runs:
     def __init__(self):
         self.now, self.most = 0, 0
         self.kept = []
+        self.starved = 0
 
     async def witness(self, plan):
         self.now += 1
@@ -30,6 +31,10 @@ class Runs:
         reached = [fault.at for fault in plan.faults if fault.at != NEVER]
         sent = [Sent(n, one, 200, 0.0, 1) for n, one in enumerate(WRITES, 1)]
         return plan, Trace(sent=sent, reached=reached)
+
+    def is_starved(self, seen):
+        self.starved -= 1
+        return self.starved >= 0
 
     @staticmethod
     def judge(reference, seen):
@@ -57,6 +62,7 @@ def made(runs, said):
         judge=runs.judge,
         agree=lambda reference: [ODD] if "odd" in reference else [],
         keep=lambda seen: runs.kept.append(seen[0]),
+        is_starved=runs.is_starved,
     )
     return Campaign(oracle, num_parallel=3, say=said.append)
 
@@ -90,6 +96,14 @@ async def test_runs_are_side_by_side_but_not_too_many(made, runs):
 async def test_undisturbed_runs_that_differ_are_told(made):
     (judged,) = await made.learn(["odd", "complete"])
     assert (judged.plan, judged.findings) == (Plan("odd"), (ODD,))
+
+
+@pytest.mark.parametrize(("starved", "repeated"), [(0, 0), (2, 2), (9, campaign.MOST_REPEATS)])
+async def test_run_on_a_starved_machine_is_made_again_a_few_times(made, runs, starved, repeated):
+    await made.learn(["complete"])
+    runs.starved = starved
+    tally = await made.run(made.plans([plans.crashes])[:1])
+    assert (tally.happened.total(), made.num_starved) == (1, repeated)
 
 
 TWICE = (faults.Kill(WRITES[0], Moment.AFTER_REPLY), faults.Kill(WRITES[1], Moment.AFTER_REPLY))

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[0] = str(ROOT / "tests" / "chaos")  # the package, not its folder
 
-from fairlead_chaos import faults, lab, plans, results, soak, transcript  # noqa: E402
+from fairlead_chaos import faults, lab, pages, plans, results, soak, transcript  # noqa: E402
 from fairlead_chaos.faults import Plan, PlanError  # noqa: E402
 from fairlead_chaos.lab import Lab  # noqa: E402
 from fairlead_chaos.scenario import Scenario  # noqa: E402
@@ -46,7 +46,12 @@ def arguments() -> argparse.Namespace:
     soaking.add_argument("--most", type=int, default=EVERYTHING, help="runs of each campaign")
     soaking.add_argument("--seed", type=int, default=1, help="draws the plans where not all run")
     soaking.add_argument("--write", type=Path, help="folder for the result files")
-    for verb in (trace, replay, soaking):
+    drawing = verbs.add_parser("sample", help="draw plans of all campaigns, one a line, to stdout")
+    drawing.add_argument("--scenario", nargs="+", help="these only; all where absent")
+    drawing.add_argument("--each", type=int, default=24, help="plans of each campaign")
+    drawing.add_argument("--seed", type=int, default=1)
+    verbs.add_parser("pages", help="write docs/testing.md from the result files")
+    for verb in (trace, replay, soaking, drawing):
         verb.add_argument("--parallel", type=int, default=16, help="runs at the same time")
         verb.add_argument("--logs", type=Path, help="folder for logs of the operator")
     return parser.parse_args()
@@ -61,8 +66,8 @@ def named(wanted: Iterable[str] | None) -> dict[str, Scenario]:
 
 
 def say(line: str) -> None:
-    """Progress and findings, at once."""
-    print(line, flush=True)
+    """Progress and findings, at once; stdout is for what was asked for."""
+    print(line, file=sys.stderr, flush=True)
 
 
 async def in_lab(
@@ -101,7 +106,22 @@ async def trace(asked: argparse.Namespace) -> int:
         made = soak.chaos(opened, scenarios, course)
         wrong = await learned(made, scenarios, 2)
         for line in transcript.lines(made.traces[asked.scenario][0]):
-            say(line)
+            print(line)
+        return int(bool(wrong))
+
+    return await in_lab(asked, scenarios, work)
+
+
+async def sample(asked: argparse.Namespace) -> int:
+    """Draw plans, without carrying them out."""
+    scenarios = named(asked.scenario)
+
+    async def work(opened: Lab, course: Course) -> int:
+        made = soak.chaos(opened, scenarios, course)
+        wrong = await learned(made, scenarios, 2)
+        for makers in plans.CAMPAIGNS.values():
+            for plan in plans.drawn(made.plans(makers), asked.each, asked.seed):
+                print(plan.to_json())
         return int(bool(wrong))
 
     return await in_lab(asked, scenarios, work)
@@ -169,9 +189,12 @@ def main() -> int:
     try:
         if asked.verb == "list":
             for scenario in catalogue.ALL.values():
-                say(f"{scenario.kind:13} {scenario.name}")
+                print(f"{scenario.kind:13} {scenario.name}")
             return 0
-        verb = {"trace": trace, "replay": replay, "soak": soaked}[asked.verb]
+        if asked.verb == "pages":
+            pages.PAGE.write_text(pages.page(pages.read(pages.FOLDER)))
+            return 0
+        verb = {"trace": trace, "replay": replay, "soak": soaked, "sample": sample}[asked.verb]
         return asyncio.run(verb(asked))
     except UsageError as error:
         print(error, file=sys.stderr)

@@ -20,6 +20,8 @@ from fairlead_chaos.trace import Trace
 SeenT = TypeVar("SeenT")
 ReferenceT = TypeVar("ReferenceT")
 NUM_REFERENCES = 3
+MOST_REPEATS = 3
+"""How often a starved run is made again; then it is judged as it is."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Oracle(Generic[SeenT, ReferenceT]):
     """What is wrong with the undisturbed runs themselves."""
     keep: Callable[[SeenT], None]
     """Keeps what a person needs of a run with findings."""
+    is_starved: Callable[[SeenT], bool]
+    """Whether the machine was too slow for the run to tell anything: it is made again."""
 
 
 @dataclass
@@ -47,6 +51,8 @@ class Campaign(Generic[SeenT, ReferenceT]):
     say: Callable[[str], None]
     references: dict[str, ReferenceT] = field(default_factory=dict)
     traces: dict[str, list[Trace]] = field(default_factory=dict)
+    num_starved: int = 0
+    """Runs that were made again because the machine was too slow."""
 
     async def learn(
         self, scenarios: Iterable[str], num_references: int = NUM_REFERENCES
@@ -56,7 +62,7 @@ class Campaign(Generic[SeenT, ReferenceT]):
         seen: dict[str, list[SeenT]] = defaultdict(list)
 
         async def one(plan: Plan) -> None:
-            seen[plan.scenario].append(await self.oracle.witness(plan))
+            seen[plan.scenario].append(await self._witness(plan))
 
         began = time.monotonic()
         await self._side_by_side(undisturbed, one, "undisturbed")
@@ -86,7 +92,7 @@ class Campaign(Generic[SeenT, ReferenceT]):
 
         async def one(plan: Plan) -> None:
             began = time.monotonic()
-            seen = await self.oracle.witness(plan)
+            seen = await self._witness(plan)
             findings = tuple(self.oracle.judge(self.references[plan.scenario], seen))
             reached = is_reached(plan, self.oracle.trace(seen))
             judged = Judged(plan, findings, reached, time.monotonic() - began)
@@ -98,6 +104,16 @@ class Campaign(Generic[SeenT, ReferenceT]):
 
         await self._side_by_side(chosen, one, "plans")
         return tally
+
+    async def _witness(self, plan: Plan) -> SeenT:
+        """One run that tells something."""
+        seen = await self.oracle.witness(plan)
+        for _ in range(MOST_REPEATS):
+            if not self.oracle.is_starved(seen):
+                break
+            self.num_starved += 1
+            seen = await self.oracle.witness(plan)
+        return seen
 
     async def _side_by_side(
         self, chosen: Sequence[Plan], one: Callable[[Plan], Awaitable[None]], what: str

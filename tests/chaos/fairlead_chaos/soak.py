@@ -21,6 +21,7 @@ from fairlead_chaos.results import Judged
 from fairlead_chaos.scenario import Hands, Manifest, Scenario
 from fairlead_chaos.trace import Trace
 from fairlead_operator.kube import Kind
+from fairlead_operator.reconcile import LeaseLost
 
 TRANSITIONS: Final = "transitions"
 CAMPAIGNS: Final = (*plans.CAMPAIGNS, TRANSITIONS)
@@ -51,6 +52,7 @@ def chaos(lab: Lab, scenarios: dict[str, Scenario], course: Course) -> Chaos:
         judge=oracle.judge,
         agree=oracle.disagreements,
         keep=functools.partial(_keep, course.logs),
+        is_starved=_is_starved,
     )
     return Campaign(by, course.num_parallel, course.say)
 
@@ -62,6 +64,14 @@ async def _witness(lab: Lab, scenarios: dict[str, Scenario], plan: Plan) -> Endi
     except Exception:
         text = f"the run broke: {traceback.format_exc()}"
         return Ending(plan, trace=Trace(), snapshot={}, log="", error=text)
+
+
+def _is_starved(ending: Ending) -> bool:
+    """Whether an operator left because it could not renew its lease in time.
+
+    No plan touches a lease, so the machine was too slow, and leaving was right.
+    """
+    return bool(ending.crashes) and LeaseLost.__name__ in ending.log
 
 
 def _keep(logs: Path, ending: Ending) -> None:
@@ -83,6 +93,7 @@ async def faults(made: Chaos, name: str, course: Course) -> dict[str, Any]:
         "possible": len(everything),
         "scenarios": len({plan.scenario for plan in chosen}),
         "faults": _kinds_of_faults(chosen),
+        "repeated": made.num_starved,
         **tally.as_object(),
     }
 

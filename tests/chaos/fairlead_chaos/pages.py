@@ -1,0 +1,132 @@
+"""Writes docs/testing.md from the result files of the campaigns.
+
+Pure but for ``main``: every count on the page comes from a file that a run wrote, with its commit
+and seed. ``python tests/chaos/fairlead_chaos pages`` writes it; a test compares.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from fairlead_chaos.results import ROOT
+
+FOLDER: Final = ROOT / "docs" / "testing"
+PAGE: Final = ROOT / "docs" / "testing.md"
+Result = Mapping[str, Any]
+
+_HEAD: Final = """\
+# How Fairlead is tested
+
+An operator is trusted for how it is tested. This page is written by
+`python tests/chaos/fairlead_chaos pages` from the result files in [testing/](testing/), which
+`make soak` writes; nobody types a number here.
+
+| tier | needs | command |
+|---|---|---|
+| fast | Python only | `make test-fast` |
+| cluster | a real API server and simulated nodes | `make test-cluster` |
+| e2e | the whole cluster with images | `make test-e2e` |
+| soak | hours | `make soak` |
+
+## The proof harness
+
+`tests/chaos` runs the real operator against a real API server, as a process that can be killed,
+under the chart's own rights. Pods are ended by simulated nodes (kwok), in milliseconds, with the
+messages that the trainer writes. Between the operator and the API server stands a proxy that
+kills, refuses, forgets and remembers by a plan. [Its README](../tests/chaos/README.md) says how to
+replay a plan, and how to add a scenario.
+
+Each scenario is first told undisturbed, three times. Where those runs differ by themselves (times,
+uids), a difference is allowed, in that shape only. Then each plan's run must end in the same state,
+with the same number of creations and deletions of each object, no orphans, no complaint in the log
+that the plan doesn't explain, no write without effect, and silence at rest.
+"""
+_CAMPAIGNS: Final = {
+    "crash": "killed before a request, after its commit, after its reply; before and after an event"
+    " is told; twice in a row",
+    "refuse": "a request answered 409, 429, 500 or 504, or its reply lost",
+    "stale": "events held back, never told, told again; old lists after a restart; streams cut or"
+    " stalled",
+}
+
+
+def page(found: Mapping[str, Result]) -> str:
+    """The whole page, from result files by their names without ``.json``."""
+    parts = [_HEAD, _campaigns(found)]
+    parts += [
+        write(found[name])
+        for name, write in {
+            "transitions": _transitions,
+            "model": _model,
+            "admission": _admission,
+        }.items()
+        if name in found
+    ]
+    return "\n".join(parts)
+
+
+def _campaigns(found: Mapping[str, Result]) -> str:
+    rows = [
+        (
+            f"**{name}**: {says}",
+            str(result["happened"]),
+            str(result["scenarios"]),
+            str(result["missed"]),
+            str(result["with_findings"]),
+            _of(result),
+        )
+        for name, says in _CAMPAIGNS.items()
+        if (result := found.get(name)) is not None
+    ]
+    head = ("campaign", "runs", "scenarios", "point didn't come", "with findings", "commit, seed")
+    return "## Campaigns\n\n" + _table(head, rows)
+
+
+def _transitions(result: Result) -> str:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in result["by_kind"].items())
+    return f"""\
+## Spec transitions
+
+{result["gone"]} ways from one ModelService spec to another ({kinds}), each end compared with one of
+{result["from_scratch"]} services that were made so: {len(result["findings"])} with differences.
+{_of(result).capitalize()}, {_minutes(result)}.
+"""
+
+
+def _model(result: Result) -> str:
+    return f"""\
+## The planners, model-checked
+
+{result["states"]:,} states and {result["transitions"]:,} transitions of the running `plan()`
+functions: {len(result["violations"])} violations. {_of(result).capitalize()}.
+"""
+
+
+def _admission(result: Result) -> str:
+    lines = [
+        f"- {key.replace('_', ' ')}: {value:,}"
+        for key, value in sorted(result.items())
+        if isinstance(value, int) and key != "seed"
+    ]
+    return "## Admission\n\n" + "\n".join(lines) + f"\n\n{_of(result).capitalize()}.\n"
+
+
+def _of(result: Result) -> str:
+    commit, *more = str(result["commit"]).split(" ", 1)
+    return " ".join([f"`{commit[:9]}`", *more]) + f", {result['seed']}"
+
+
+def _minutes(result: Result) -> str:
+    return f"{result['seconds'] / 60:.0f} min"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = tuple(head)
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def read(folder: Path) -> dict[str, Result]:
+    """The result files of a folder, by their names without ``.json``."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
