@@ -81,9 +81,16 @@ class Service:
         return found
 
     async def is_ready(self, generation: int = 0) -> str:
-        """Wait until it serves what this generation asks for, and return that revision."""
+        """Wait until all that serves what this generation asks for is available.
+
+        Returns the revision.
+        """
         found = await self.until(states.is_ready(generation), "it is ready")
-        return str(found["status"]["stable"])
+        revision, replicas = str(found["status"]["stable"]), found["spec"]["replicas"]
+        available = states.is_available(replicas)
+        name = self.child_name(revision)
+        await self.hands.until(kube.DEPLOYMENT, name, available, f"{name}: {replicas} available")
+        return revision
 
     async def born(self, **spec: Any) -> str:
         """Create it and wait until it is ready; returns its revision."""

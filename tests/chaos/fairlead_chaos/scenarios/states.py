@@ -101,6 +101,27 @@ def is_ready(generation: int = 0) -> Holds:
     return both(serves(generation), says(ModelServiceCondition.READY, "True"))
 
 
+def is_available(replicas: int) -> Holds:
+    """So many pods of a Deployment, and no other, have been ready for as long as it watches them.
+
+    Only then its status is at rest.
+    """
+
+    def holds(found: Manifest | None) -> bool:
+        status = status_of(found)
+        counts = {
+            status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")
+        }
+        return (
+            found is not None
+            and status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+            and counts == {replicas}
+            and found["spec"]["replicas"] == replicas
+        )
+
+    return holds
+
+
 def has_candidate_beside(stable: str) -> Holds:
     """Another revision than stable is on its way."""
 

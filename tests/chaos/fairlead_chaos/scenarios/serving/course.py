@@ -17,8 +17,9 @@ async def scaled(service: Service) -> None:
     """Up and down by the spec: the revision stays."""
     await service.born()
     for replicas in (3, 1):
-        await service.edit(replicas=replicas)
+        generation = await service.edit(replicas=replicas)
         await service.has_pods(replicas)
+        await service.is_ready(generation)
 
 
 async def scaled_to_zero(service: Service) -> None:

@@ -37,6 +37,7 @@ async def replicas_edited(service: Service) -> None:
     revision = await service.born()
     await _edited(service, kube.DEPLOYMENT, revision, {"replicas": 3}, {"replicas": 1})
     await service.has_pods(1)
+    await service.is_ready()
 
 
 async def image_edited(service: Service) -> None:
