@@ -180,3 +180,15 @@ async def test_a_delete_ends_with_the_child_gone_from_cluster_and_cache(world, o
     await carry_out(world, delete(uid), owner)
     assert world.cluster.all(kube.CONFIG_MAP) == []
     assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is None
+
+
+async def test_a_delete_that_nobody_serves_is_no_end_of_the_child(world, owner, child):
+    """404 is also the answer where the kind isn't served: what is kept comes back with the API."""
+    manifest = child(owner) | {"apiVersion": kube.HTTP_ROUTE.api_version, "kind": "HTTPRoute"}
+    made = await world.cluster.create(manifest)
+    world.cluster.absent.add(kube.HTTP_ROUTE)
+    head = made["metadata"]
+    step = Delete(made["apiVersion"], "HTTPRoute", "team", head["name"], head["uid"])
+    with pytest.raises(kube.NotFound):
+        await carry_out(world, step, owner)
+    assert world.store.get(kube.HTTP_ROUTE, "team", head["name"]) is not None

@@ -80,6 +80,8 @@ async def _delete(act: Delete, cluster: Cluster, store: Store) -> None:
     try:
         left = await cluster.delete(kind, act.namespace, act.name, act.uid)
     except kube.NotFound:
+        if kind in kube.OPTIONAL and not await cluster.serves(kind):
+            raise  # the child is kept, and there again with its API
         left = None
     if left is None:
         store.drop(kind, act.namespace, act.name, act.uid)
