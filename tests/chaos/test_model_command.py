@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead_model.__main__ import shares
+from fairlead_model.campaign import shares
 from fairlead_model.scenarios import SCENARIOS
 
 TOOL = Path(__file__).parent / "fairlead_model"
@@ -20,8 +20,9 @@ def call(*arguments):
 
 def test_search_writes_what_it_counted(tmp_path):
     file = tmp_path / "model.json"
-    scenarios = ["train-users", "serve-users"]
-    done = call("--states", 400, "--seed", 5, "--scenario", *scenarios, "--write", file)
+    scenarios = ["train-users", "serve-users"]  # a process each
+    chosen = ["--scenario", *scenarios, "--processes", 2]
+    done = call("--states", 400, "--seed", 5, *chosen, "--write", file)
     assert done.returncode == 0, done.stderr
     told = json.loads(file.read_text())
     assert set(told["scenarios"]) == set(scenarios)

@@ -22,11 +22,11 @@ if CHAOS not in sys.path:
 
 from fairlead_chaos import results  # noqa: E402
 from fairlead_model import trace  # noqa: E402
-from fairlead_model.explore import Explored, Trace, explore  # noqa: E402
+from fairlead_model.campaign import search, shares  # noqa: E402
+from fairlead_model.explore import Trace  # noqa: E402
 from fairlead_model.planted import BUGS  # noqa: E402
 from fairlead_model.scenarios import SCENARIOS  # noqa: E402
 from fairlead_model.state import Step  # noqa: E402
-from fairlead_model.trace import Recorded  # noqa: E402
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,38 +45,6 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--replay", type=Path, metavar="TRACE.json", help="let one happen again")
     return parser.parse_args(argv)
-
-
-def shares(names: list[str], states: int) -> dict[str, int]:
-    """How many states each scenario is to find, in the proportions of the sample."""
-    whole = sum(SCENARIOS[name].sample for name in names)
-    return {name: -(-states * SCENARIOS[name].sample // whole) for name in names}
-
-
-def search(name: str, states: int, seed: int | None, bug: str = "") -> dict[str, Any]:
-    """Search one scenario; returns its counts, with its violation as a trace."""
-    scenario, begin = SCENARIOS[name], time.monotonic()
-    model = scenario.model(BUGS[bug] if bug else None)
-
-    def tell(found: Explored) -> None:
-        rate = found.states / (time.monotonic() - begin)
-        print(f"{name}: {found.states:,} states, depth {found.depth}, {rate:,.0f}/s", flush=True)
-
-    found = explore(model, scenario.budget, states, seed, tell)
-    counts: dict[str, Any] = {
-        "states": found.states,
-        "transitions": found.transitions,
-        "depth": found.depth,
-        "longest_calm": found.longest_calm,
-        "rests": found.rests,
-        "plans": model.domain.num_plans,
-        "is_complete": found.is_complete,
-        "seconds": round(time.monotonic() - begin, 1),
-    }
-    if found.violation is not None:
-        shortest = trace.shrink(model, found.violation)
-        counts["violation"] = Recorded(name, shortest, bug).as_object()
-    return counts
 
 
 def campaign(asked: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:

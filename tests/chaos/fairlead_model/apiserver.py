@@ -36,7 +36,7 @@ class Answer:
 
     state: State
     says: str
-    """``ok``, ``conflict``, ``not found`` or ``exists``."""
+    """``ok``, ``conflict``, ``not found``, ``not served`` or ``exists``."""
     obj: Obj | None = None
     """The object as it stands after the write; with ``exists``, the one in the way."""
 
@@ -44,6 +44,7 @@ class Answer:
 OK: Final = "ok"
 CONFLICT: Final = "conflict"
 NOT_FOUND: Final = "not found"
+NOT_SERVED: Final = "not served"
 EXISTS: Final = "exists"
 
 

@@ -50,6 +50,10 @@ class Domain(Protocol):
         """The facts after so long a time that nothing remembered is young."""
         ...
 
+    def serves(self, facts: object, kind: str) -> bool:
+        """Whether the API server knows a kind now."""
+        ...
+
     def judge_plan(self, state: State, seen: Obj, answer: Planned) -> str:
         """What is wrong with a plan at the moment it is made; empty: nothing."""
         ...

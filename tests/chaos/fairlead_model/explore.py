@@ -18,8 +18,9 @@ from itertools import chain
 from typing import Any, Final
 
 from fairlead_model.domain import Domain
+from fairlead_model.failures import error_of
 from fairlead_model.objects import find
-from fairlead_model.operator_model import Operator, error_of, pass_time
+from fairlead_model.operator_model import Operator, pass_time
 from fairlead_model.state import State, Step
 
 Trace = tuple[tuple[str, ...], ...]

@@ -13,12 +13,11 @@ Not modelled: two operators at a time, a listing that is older than what was kno
 from collections.abc import Iterator
 from typing import Final
 
-from fairlead_api.conditions import RECONCILE_ERROR, Reason
-from fairlead_model import apiserver
+from fairlead_api.conditions import Reason
+from fairlead_model import apiserver, failures
 from fairlead_model.apiserver import Answer
 from fairlead_model.domain import Domain
 from fairlead_model.objects import (
-    NOW_TEXT,
     Obj,
     aged,
     drop,
@@ -29,7 +28,7 @@ from fairlead_model.objects import (
     with_uid,
 )
 from fairlead_model.state import BIT, KINDS, Pass, Planned, State, Step, Write, is_watched
-from fairlead_operator.plan import Manifest, controller, is_leftover
+from fairlead_operator.plan import controller, is_leftover
 
 BEGIN: Final = ("operator", "plan")
 RETRY: Final = ("operator", "try again")
@@ -134,14 +133,14 @@ class Operator:
 
     def writes(self, seen: Obj, planned: Planned) -> tuple[Write, ...]:
         """What a plan makes of it: status where it differs, acts in order, an error's end."""
-        rest, error, status = list(planned.writes), error_of(seen), planned.status
+        rest, error, status = list(planned.writes), failures.error_of(seen), planned.status
         if status is not None:
-            status = _with_error(status.manifest["status"], error)
+            status = failures.with_error(status.manifest["status"], error)
             if status.manifest["status"] != seen.manifest.get("status", {}):
                 rest.insert(0, Write("status", status))
         if error:
             stands = status or status_of(seen.manifest.get("status", {}))
-            rest.append(Write("recover", _with_error(stands.manifest["status"], [])))
+            rest.append(Write("recover", failures.with_error(stands.manifest["status"], [])))
         return tuple(rest)
 
     def _send(self, state: State) -> Step:
@@ -168,6 +167,8 @@ class Operator:
     def carried_out(self, state: State, write: Write) -> Answer:
         """One call to the API server, preconditions and all."""
         assert state.doing is not None
+        if not self._domain.serves(state.facts, write.body.kind):
+            return Answer(state, apiserver.NOT_SERVED)
         if write.verb == "create":
             return apiserver.create(state, write)
         if write.verb == "delete":
@@ -183,6 +184,8 @@ class Operator:
             return self.in_the_way(state, write, answer.obj)
         if answer.says == apiserver.CONFLICT:
             return self._read_again(state)
+        if answer.says == apiserver.NOT_SERVED:
+            return self._fail(state, Reason.REFUSED, f"{write.body.kind} isn't served")
         if answer.says == apiserver.NOT_FOUND and write.verb != "delete":
             return state._replace(doing=None, backoff=True)
         return self.go_on(_cached(state, write, answer.obj), write, answer.obj)
@@ -208,10 +211,16 @@ class Operator:
             return self.go_on(_cached(state, write, standing), write, standing)
         if is_leftover(standing.manifest, owner["kind"], owner["name"], owner["uid"]):
             return self._read_again(state._replace(cache=put(state.cache, standing)))
+        text = f"{write.body.kind} {write.body.name} exists already and isn't ours"
+        return self._fail(state, Reason.FOREIGN_CHILD, text)
+
+    def _fail(self, state: State, reason: Reason, message: str) -> State:
+        """Name a failed pass in the status, and try again a little later."""
         seen = find(state.cache, self._domain.kind, self._domain.name)
         if seen is None:
             return state._replace(doing=None, backoff=True)
-        failure = _with_error(seen.manifest.get("status", {}), [_foreign(write, seen)])
+        named = failures.named(seen, reason, message)
+        failure = failures.with_error(seen.manifest.get("status", {}), [named])
         if failure.manifest["status"] == seen.manifest.get("status"):
             return state._replace(doing=None, backoff=True)
         return state._replace(doing=Pass(seen, (Write("failure", failure),), False, 0))
@@ -256,30 +265,6 @@ def _renewed(state: State, held: Obj) -> State:
 
 def _label(write: Write) -> tuple[str, ...]:
     return ("operator", write.verb, write.body.kind, write.body.name)
-
-
-def error_of(resource: Obj) -> list[Manifest]:
-    """The ReconcileError that stands in a resource's status, as a list of one or none."""
-    found = resource.manifest.get("status", {}).get("conditions") or []
-    return [condition for condition in found if condition["type"] == RECONCILE_ERROR]
-
-
-def _with_error(status: Manifest, error: list[Manifest]) -> Obj:
-    others = [c for c in status.get("conditions") or [] if c["type"] != RECONCILE_ERROR]
-    return status_of(status | {"conditions": others + error})
-
-
-def _foreign(write: Write, resource: Obj) -> Manifest:
-    """The ReconcileError of an object in the way that is somebody else's."""
-    before = error_of(resource)
-    return {
-        "type": RECONCILE_ERROR,
-        "status": "True",
-        "reason": Reason.FOREIGN_CHILD.value,
-        "message": f"{write.body.kind} {write.body.name} exists already and isn't ours",
-        "lastTransitionTime": before[0]["lastTransitionTime"] if before else NOW_TEXT,
-        "observedGeneration": resource.manifest["metadata"]["generation"],
-    }
 
 
 def pass_time(domain: Domain, state: State) -> State:

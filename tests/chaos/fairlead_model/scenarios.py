@@ -94,7 +94,7 @@ SCENARIOS: Final = {
         Scenario(
             "serve-gateways",
             frozenset({"refuse route", "lose gateway", "lose claim", "edit gatewayRefs"})
-            | {"edit engine"},
+            | {"edit engine", "unserve Gateway API"},
             budget=3,
             sample=6_000,
         ),

@@ -1,5 +1,6 @@
 """ModelService: how its planner is asked, and the world that it is asked in."""
 
+import functools
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -34,6 +35,10 @@ class Facts(NamedTuple):
     """Whether the Gateway exists and its controller runs."""
     accepts: bool = True
     """Whether the gateway takes in routes of ours."""
+    serves: bool = True
+    """Whether the cluster serves the Gateway API."""
+    believes_served: bool = True
+    """Whether the operator thinks so: it asks now and then."""
     led: str = ""
     """The Service to which the gateway sends requests; empty: to none."""
     image: int = 1
@@ -85,7 +90,7 @@ class Serving:
     # --- the planner -------------------------------------------------------------------
     def plan(self, cache: Objects, facts: Any) -> Planned:
         """What the running ``plan()`` answers; each input is put to it once."""
-        key = (cache, facts.believed, facts.gateway, facts.image)
+        key = (cache, facts.believed, facts.gateway, facts.believes_served, facts.image)
         found = self._plans.get(key)
         if found is None:
             found = self._plans[key] = self._ask(cache, facts)
@@ -94,7 +99,7 @@ class Serving:
     def _ask(self, cache: Objects, facts: Facts) -> Planned:
         resource = find(cache, self.kind, NAME)
         assert resource is not None
-        service = ModelService.read(resource.manifest)
+        service = _read(resource)
         options = Options(
             image=f"server:{facts.image}",
             gateway=GatewayRef(name="gateway", namespace="fairlead"),
@@ -121,6 +126,10 @@ class Serving:
         aged: Facts = facts._replace(believed=facts.claim)
         return aged
 
+    def serves(self, facts: Any, kind: str) -> bool:
+        """Whether the API server knows a kind."""
+        return kind != "HTTPRoute" or bool(facts.serves)
+
     # --- properties --------------------------------------------------------------------
     def judge_plan(self, state: State, seen: Obj, answer: Planned) -> str:
         """What is wrong with a plan, where the operator could know."""
@@ -133,6 +142,11 @@ class Serving:
     def judge_rest(self, state: State) -> str:
         """The revision that the spec asks for serves alone."""
         return properties.of_rest(state)
+
+
+@functools.cache
+def _read(resource: Obj) -> ModelService:
+    return ModelService.read(resource.manifest)
 
 
 def _observed(cache: Objects, resource: Obj, facts: Facts) -> Observed:
@@ -152,6 +166,7 @@ def _observed(cache: Objects, resource: Obj, facts: Facts) -> Observed:
     spec = resource.manifest["spec"]
     job = find(cache, names.FINETUNEJOB, objects.JOB) if "fineTuneJobRef" in spec["model"] else None
     gateways = {"fairlead/gateway": GATEWAY if facts.gateway else None}
+    has_gateways = facts.believes_served and spec.get("gatewayRefs") != []
     return Observed(
         pods=named("Pod"),
         services=own("Service"),
@@ -160,6 +175,6 @@ def _observed(cache: Objects, resource: Obj, facts: Facts) -> Observed:
         routes=own("HTTPRoute"),
         claims={"models": {"metadata": {"name": "models"}} if facts.believed else None},
         fine_tune_job=job.manifest if job else None,
-        has_gateway_api=True,
-        gateways={} if spec.get("gatewayRefs") == [] else gateways,
+        has_gateway_api=facts.believes_served,
+        gateways=gateways if has_gateways else {},
     )

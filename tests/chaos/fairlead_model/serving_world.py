@@ -48,6 +48,10 @@ def progress(state: State) -> Iterator[Step]:
             number = int(obj.uid.rpartition("-")[2])
             done = store(state, objects.job(number, "Complete"))
             yield Step(("job completes",), done)
+    facts = state.facts
+    if facts.serves != facts.believes_served:
+        noticed = facts._replace(believes_served=facts.serves)
+        yield Step(("operator", "notices the API"), state._replace(facts=noticed, dirty=True))
     yield from _gateway(state)
 
 
@@ -69,7 +73,7 @@ def _gateway(state: State) -> Iterator[Step]:
     """The gateway takes a route in, or forgets one that is gone."""
     facts = state.facts
     route = find(state.live, "HTTPRoute", "svc")
-    if not facts.gateway:
+    if not facts.gateway or not facts.serves:
         return
     if route is None:
         if facts.led:
@@ -191,6 +195,12 @@ def _lose_gateway(state: State, world: World) -> Happening:
             yield (), store(gone, objects.unanswered(route))
 
 
+def _unserve(state: State, world: World) -> Happening:
+    """The Gateway API is served no more; its objects stay where they are kept."""
+    if state.facts.serves:
+        yield (), state._replace(facts=state.facts._replace(serves=False))
+
+
 def _upgrade(state: State, world: World) -> Happening:
     """A newer operator with another server image takes over where the old one was."""
     if state.facts.image == 1:
@@ -225,6 +235,7 @@ _DISTURBANCES: Final[dict[str, Callable[[State, World], Happening]]] = {
     "lose claim": _lose_claim,
     "refuse route": _refuse_route,
     "lose gateway": _lose_gateway,
+    "unserve Gateway API": _unserve,
     "upgrade": _upgrade,
     "job": _job,
 }
@@ -234,7 +245,7 @@ MENU: Final = frozenset(_DISTURBANCES)
 
 def healed(state: State) -> State:
     """Pods can start, the gateway is there and accepts, nobody's object is in the way."""
-    facts = state.facts._replace(claim=True, believed=True, gateway=True, accepts=True)
+    facts = state.facts._replace(claim=True, believed=True, gateway=True, accepts=True, serves=True)
     state = state._replace(facts=facts)
     for obj in state.live:
         if objects.is_foreign(obj) or obj.kind == "Pod":

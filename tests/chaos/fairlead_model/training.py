@@ -1,5 +1,6 @@
 """FineTuneJob: how its planner is asked, and the world that it is asked in."""
 
+import functools
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -104,7 +105,7 @@ class Training:
     def _ask(self, cache: Objects, facts: Facts) -> Planned:
         resource = find(cache, self.kind, NAME)
         assert resource is not None
-        job = FineTuneJob.read(resource.manifest)
+        job = _read(resource)
         answer = self.planner(job, _observed(cache, resource, facts), NOW, self._options)
         return planned(answer)
 
@@ -129,6 +130,10 @@ class Training:
         aged: Facts = facts._replace(believed=facts.claim)
         return aged
 
+    def serves(self, facts: Any, kind: str) -> bool:
+        """Every kind that jobs need is Kubernetes' own."""
+        return True
+
     # --- properties --------------------------------------------------------------------
     def judge_plan(self, state: State, seen: Obj, answer: Planned) -> str:
         """Plans of this kind are judged by their writes."""
@@ -141,6 +146,11 @@ class Training:
     def judge_rest(self, state: State) -> str:
         """The job has come to an end, or is suspended, and nothing is left over."""
         return properties.of_rest(state)
+
+
+@functools.cache
+def _read(resource: Obj) -> FineTuneJob:
+    return FineTuneJob.read(resource.manifest)
 
 
 def planned(answer: Plan) -> Planned:
