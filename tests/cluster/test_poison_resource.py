@@ -28,7 +28,7 @@ from fairlead_operator.workqueue import FIRST_BACKOFF_SECONDS
 pytestmark = pytest.mark.cluster
 
 NUM_HEALTHY = 20
-NUM_ROUNDS = 5
+NUM_ROUNDS = 3
 WOKEN = 4
 PARENTS = {names.FINETUNEJOB_PLURAL, names.MODELSERVICE_PLURAL}
 ETCD = "https://127.0.0.1:2379/v3/kv"
