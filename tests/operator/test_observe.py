@@ -9,6 +9,7 @@ from fairlead_operator import kube
 from fairlead_operator.observe import REMEMBER_API_SECONDS, REMEMBER_SECONDS, Observer
 from fairlead_operator.store import Key
 
+COMPLETE = {"type": "Complete", "status": "True"}
 JOB = Key(kube.FINETUNEJOB, "team", "tune")
 SERVICE = Key(kube.MODELSERVICE, "team", "serve")
 
@@ -64,6 +65,70 @@ async def test_a_finished_job_asks_for_nothing_live(world, observer, job):
     world.cluster.calls.clear()
     await observer.observe(JOB, FineTuneJob.read(live))
     assert world.cluster.calls == []
+
+
+async def with_ended_attempt(world, job, counted_attempt=0):
+    """A job whose Prepare attempt has ended by its Job; of the ended pod nothing was told yet."""
+    stage = {"name": "Prepare", "state": "Running", "attempt": 1}
+    stage |= {"countedAttempt": counted_attempt}
+    live = world.cluster.edit(await world.live(await world.make(job)), status={"stages": [stage]})
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_FINETUNEJOB: "tune"}
+    made = thing(kube.JOB, "tune-prepare-a1")
+    made["metadata"] |= {"labels": labels, "ownerReferences": [owner(live)]}
+    batch = await world.cluster.create(made)
+    world.cluster.edit(batch, status={"succeeded": 1, "conditions": [COMPLETE]})
+    world.cluster.deafen()
+    pod = thing(kube.POD, "tune-prepare-a1-0-abcde")
+    pod["metadata"] |= {"labels": labels, "ownerReferences": [owner(batch)]}
+    return FineTuneJob.read(live), pod
+
+
+def owner(manifest):
+    head = {key: manifest["metadata"][key] for key in ("name", "uid")}
+    return {key: manifest[key] for key in ("apiVersion", "kind")} | head | {"controller": True}
+
+
+async def test_pods_of_an_attempt_that_ended_are_read_where_the_watch_lags(world, observer, job):
+    resource, pod = await with_ended_attempt(world, job)
+    made = await world.cluster.create(pod)
+    world.cluster.edit(made, status={"phase": "Succeeded"})
+    seen = await observer.observe(JOB, resource)
+    assert [one["status"]["phase"] for one in seen.pods] == ["Succeeded"]
+    world.cluster.calls.clear()
+    await observer.observe(JOB, resource)
+    assert ("list", kube.POD, "") not in world.cluster.calls, "what was read is kept"
+
+
+async def test_pods_of_an_attempt_that_ended_may_be_gone(world, observer, job):
+    resource, _ = await with_ended_attempt(world, job)
+    seen = await observer.observe(JOB, resource)
+    assert (len(seen.jobs), seen.pods) == (1, ())
+
+
+async def test_pods_of_an_attempt_that_is_counted_are_not_asked_for(world, observer, job):
+    resource, pod = await with_ended_attempt(world, job, counted_attempt=1)
+    await world.cluster.create(pod)
+    seen = await observer.observe(JOB, resource)
+    assert seen.pods == ()
+
+
+async def test_running_attempt_that_the_watch_does_not_show_is_read(world, observer, job):
+    """Else an old listing would count it as deleted, and then delete it."""
+    resource, _ = await with_ended_attempt(world, job)
+    (batch,) = world.cluster.all(kube.JOB)
+    world.store.drop(kube.JOB, "team", "tune-prepare-a1", batch["metadata"]["uid"])
+    world.cluster.edit(batch, status={"active": 1})
+    seen = await observer.observe(JOB, resource)
+    assert [one["metadata"]["uid"] for one in seen.jobs] == [batch["metadata"]["uid"]]
+
+
+async def test_running_attempt_that_somebody_deleted_is_not_there(world, observer, job):
+    resource, _ = await with_ended_attempt(world, job)
+    (batch,) = world.cluster.all(kube.JOB)
+    uid = batch["metadata"]["uid"]
+    await world.cluster.delete(kube.JOB, "team", "tune-prepare-a1", uid)
+    world.store.drop(kube.JOB, "team", "tune-prepare-a1", uid)
+    assert (await observer.observe(JOB, resource)).jobs == ()
 
 
 async def test_children_of_a_job_before_of_the_same_name_are_shown_as_its_leftovers(

@@ -1,6 +1,7 @@
 """Gathers what a planner may see of one resource.
 
-Children come from the cache. What we don't watch (claims, datasets' ConfigMaps, Gateways) is
+Children come from the cache; pods whose Job has told of their end before they did are read live,
+since their words are its result. What we don't watch (claims, datasets' ConfigMaps, Gateways) is
 read live, briefly remembered, and only while the resource still waits for something. May read
 the API server, never write.
 """
@@ -11,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from fairlead_api import conditions, uris
+from fairlead_api import conditions, names, uris
 from fairlead_api.base import Resource
 from fairlead_api.conditions import FineTuneJobCondition
 from fairlead_api.finetunejob import FineTuneJob
@@ -85,6 +86,7 @@ class Observer:
         )
         claims = {} if ended else await self._claims(key.namespace, set(_claims_of_job(job)))
         maps = set() if ended else set(_config_maps_of(job))
+        await self._catch_up(key, job)
         return Observed(
             jobs=self._owned(key, kube.JOB, job),
             pods=self._store.children(key, kube.POD),
@@ -114,6 +116,34 @@ class Observer:
             has_gateway_api=has_gateway_api,
             gateways=await self._gateways(service) if has_gateway_api else {},
         )
+
+    async def _catch_up(self, key: Key, job: FineTuneJob) -> None:
+        """Read what an attempt is about to be counted by, where the watches lag."""
+        uncounted = {
+            names.stage_job_name(job.metadata.name, stage.name, stage.attempt): stage
+            for stage in job.status.stages
+            if stage.attempt > stage.counted_attempt
+        }
+        place = key.namespace
+        for name, stage in uncounted.items():
+            if stage.state == "Running" and self._store.get(kube.JOB, place, name) is None:
+                with suppress(kube.NotFound):  # so it was deleted
+                    self._store.put(kube.JOB, await self._cluster.get(kube.JOB, place, name))
+        for child in self._owned(key, kube.JOB, job):
+            head, status = kube.metadata(child), child.get("status") or {}
+            num_ended = status.get("succeeded", 0) + status.get("failed", 0)
+            if not num_ended or head["name"] not in uncounted:
+                continue
+            pods = self._store.children(key, kube.POD)
+            if sum(plan.owned_by(pod, head["uid"]) for pod in pods) < num_ended:
+                await self._read_pods(key.namespace, head["uid"])
+
+    async def _read_pods(self, namespace: str, owner_uid: str) -> None:
+        for found in await self._cluster.list_heads(kube.POD, namespace):
+            if plan.owned_by(found, owner_uid):
+                with suppress(kube.NotFound):  # gone meanwhile
+                    name = kube.metadata(found)["name"]
+                    self._store.put(kube.POD, await self._cluster.get(kube.POD, namespace, name))
 
     def _owned(self, key: Key, kind: Kind, resource: Resource) -> tuple[Manifest, ...]:
         """Children whose controller is this very resource, not one before it of the same name."""
