@@ -47,6 +47,15 @@ class RunningCluster:
     kubectl: Path
     audit_log: Path
 
+    def audited(self, text):
+        """The audit log's events whose line holds a text, files that were put aside included."""
+        while True:
+            names_before = sorted(self.audit_log.parent.iterdir())
+            with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
+                files = [stack.enter_context(name.open()) for name in names_before]
+                if sorted(self.audit_log.parent.iterdir()) == names_before:
+                    return [json.loads(line) for file in files for line in file if text in line]
+
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[RunningCluster]:
@@ -326,24 +335,21 @@ def created_and_deleted(cluster, team):
 
     def counted(owner):
         found, lost = Counter(), set()
-        for file in cluster.audit_log.parent.iterdir():
-            with file.open() as lines:
-                events = [json.loads(line) for line in lines if f'"{team}"' in line]
-            for event in events:
-                what, code = event.get("objectRef", {}), event["responseStatus"]["code"]
-                verb, name = event["verb"], what.get("name", "")
-                if verb == "patch" and code == 201:
-                    verb = "create"  # server-side apply of something new
-                if (
-                    verb in ("create", "delete")
-                    and event["userAgent"] == names.MANAGER_OPERATOR
-                    and what["resource"] not in QUIET | PARENTS  # those the test makes itself
-                    and (name == owner or name.startswith(f"{owner}-"))
-                ):
-                    write = (verb, what["resource"], name.removeprefix(owner))
-                    found[write] += code < 300
-                    if code == GATEWAY_TIMEOUT:
-                        lost.add(write)
+        for event in cluster.audited(f'"{team}"'):
+            what, code = event.get("objectRef", {}), event["responseStatus"]["code"]
+            verb, name = event["verb"], what.get("name", "")
+            if verb == "patch" and code == 201:
+                verb = "create"  # server-side apply of something new
+            if (
+                verb in ("create", "delete")
+                and event["userAgent"] == names.MANAGER_OPERATOR
+                and what["resource"] not in QUIET | PARENTS  # those the test makes itself
+                and (name == owner or name.startswith(f"{owner}-"))
+            ):
+                write = (verb, what["resource"], name.removeprefix(owner))
+                found[write] += code < 300
+                if code == GATEWAY_TIMEOUT:
+                    lost.add(write)
         # Its sender was killed before the answer: where nobody did it again, it was done.
         return +found + Counter(write for write in lost if not found[write])
 

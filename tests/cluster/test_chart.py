@@ -246,9 +246,7 @@ def moved(manifest, namespace):
 def refusals(cluster):
     """What the API server refused the operator since the release is there."""
     account = f"system:serviceaccount:{NAMESPACE}:chart-operator"
-    with cluster.audit_log.open() as lines:
-        events = [json.loads(line) for line in lines if account in line]
-    calls = [event for event in events if event["user"]["username"] == account]
+    calls = [event for event in cluster.audited(account) if event["user"]["username"] == account]
     assert calls
     return [f"{event['verb']} {event['requestURI']}" for event in calls if code(event) == 403]
 

@@ -358,13 +358,9 @@ def written_since(cluster):
     """What the replica behind the wire wrote to resources and children, by the audit log."""
 
     def read(moment):
-        found = []
-        for file in cluster.audit_log.parent.iterdir():
-            with file.open() as lines:
-                found += [json.loads(line) for line in lines if f'"{AGENT}"' in line]
         return [
             (event["verb"], event["objectRef"]["resource"], event["responseStatus"]["code"])
-            for event in found
+            for event in cluster.audited(f'"{AGENT}"')
             if event["verb"] in VERBS.values()
             and event["objectRef"]["resource"] not in NOBODYS
             and datetime.fromisoformat(event["requestReceivedTimestamp"]) > moment

@@ -1,6 +1,5 @@
 """A killed leader is followed, soon and never too soon: from the kill to the next one's write."""
 
-import json
 import signal
 import time
 from datetime import datetime
@@ -26,15 +25,11 @@ def first_write(cluster, team, until):
 
     async def waited(name):
         async def found():
-            written = []
-            for file in cluster.audit_log.parent.iterdir():
-                with file.open() as lines:
-                    events = [json.loads(line) for line in lines if f'"{team}"' in line]
-                written += [
-                    moment(event["requestReceivedTimestamp"]).timestamp()
-                    for event in events
-                    if event["verb"] == "patch" and event["objectRef"].get("name") == name
-                ]
+            written = [
+                moment(event["requestReceivedTimestamp"]).timestamp()
+                for event in cluster.audited(f'"{team}"')
+                if event["verb"] == "patch" and event["objectRef"].get("name") == name
+            ]
             return min(written, default=None)
 
         return await until(found, f"somebody writes to {name}")

@@ -196,18 +196,15 @@ def tries_of(cluster, team):
 
     def read(wanted):
         found = {name: [] for name in wanted}
-        for file in cluster.audit_log.parent.iterdir():
-            with file.open() as lines:
-                events = [json.loads(line) for line in lines if f'"{team}"' in line]
-            for event in events:
-                what, verb = event.get("objectRef", {}), event["verb"]
-                name = what.get("name", "")
-                owner = next((n for n in wanted if name == n or name.startswith(f"{n}-")), None)
-                is_users = verb == "create" and what["resource"] in PARENTS
-                is_ours = event["userAgent"] == names.MANAGER_OPERATOR and not is_users
-                if owner and is_ours and verb in ("create", "patch"):
-                    moment = datetime.fromisoformat(event["requestReceivedTimestamp"])
-                    found[owner].append((moment, what["resource"]))
+        for event in cluster.audited(f'"{team}"'):
+            what, verb = event.get("objectRef", {}), event["verb"]
+            name = what.get("name", "")
+            owner = next((n for n in wanted if name == n or name.startswith(f"{n}-")), None)
+            is_users = verb == "create" and what["resource"] in PARENTS
+            is_ours = event["userAgent"] == names.MANAGER_OPERATOR and not is_users
+            if owner and is_ours and verb in ("create", "patch"):
+                moment = datetime.fromisoformat(event["requestReceivedTimestamp"])
+                found[owner].append((moment, what["resource"]))
         return found
 
     return read
