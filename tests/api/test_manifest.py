@@ -39,3 +39,15 @@ def test_fault_is_told_with_its_place(row):
 )
 def test_what_only_a_change_breaks_is_not_told(row):
     assert told(row) == []
+
+
+def test_an_unknown_member_hides_no_other_fault():
+    """A list with one was never compared for names that are there twice, and the reading failed."""
+    changes = {
+        "spec.datasets[0].path": "x",
+        "spec.datasets[1]": {"name": "rows", "inline": "{}"},
+        "spec.numNodes": 0,
+    }
+    body = tables.changed(SUITE.minimal["FineTuneJob"], changes)
+    found = [fault.field for fault in manifest.faults(body)]
+    assert sorted(found) == ["spec.datasets", "spec.datasets[0].path", "spec.numNodes"]

@@ -8,9 +8,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from fairlead_api import names
 from fairlead_api.base import DNS_SUBDOMAIN_PATTERN, ObjectMeta, Resource
@@ -67,30 +67,32 @@ def faults(body: Mapping[str, Any]) -> Iterator[Fault]:
     if isinstance(metadata := given.get("metadata"), dict):
         yield from _faults_of_metadata(metadata)
         given["metadata"] = _without_what_we_never_read(metadata)
-    for fault in _faults(model, given):
-        if fault.problem == _UNKNOWN:
-            yield fault
+    yield from _unknown_members(model, given)
     given.pop("status", None)  # set aside on creation, though its names are looked at
-    plain = _without_nulls(given)
-    if found := [fault for fault in _faults(model, plain) if fault.problem != _UNKNOWN]:
-        yield from found
+    try:
+        resource = _read(model, _without_nulls(given), extra="ignore")
+    except ValidationError as invalid:
+        for error in invalid.errors(include_url=False):
+            yield Fault(error["loc"], error["msg"])
         return
-    known = model.model_validate_json(
-        json.dumps(plain), by_alias=True, by_name=False, extra="ignore"
-    )
-    for way, rule in known.broken_rules():
+    for way, rule in resource.broken_rules():
         yield Fault((*way, *(rule.field_path or "").split(".")[1:]), rule.message)
 
 
-def _faults(model: type[BaseModel], plain: dict[str, Any]) -> Iterator[Fault]:
-    """What is wrong with the types and bounds, and each member that no model has."""
-    options: dict[str, Any] = {"by_alias": True, "by_name": False, "extra": "forbid"}
+def _read(model: type[Resource], plain: Any, extra: Literal["ignore", "forbid"]) -> Resource:
+    """Type data as the API server does; raises ValidationError."""
+    text = json.dumps(plain)
+    return model.model_validate_json(text, strict=True, extra=extra, by_alias=True, by_name=False)
+
+
+def _unknown_members(model: type[Resource], given: Any) -> Iterator[Fault]:
+    """Members that no model has, null or not; what else is wrong is told by a reading without."""
     try:
-        model.model_validate_json(json.dumps(plain), strict=True, **options)
+        _read(model, given, extra="forbid")
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
-            is_unknown = error["type"] == "extra_forbidden"
-            yield Fault(error["loc"], _UNKNOWN if is_unknown else error["msg"])
+            if error["type"] == "extra_forbidden":
+                yield Fault(error["loc"], _UNKNOWN)
 
 
 def _without_nulls(value: Any) -> Any:
