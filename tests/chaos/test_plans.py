@@ -48,6 +48,13 @@ def test_only_an_event_with_a_successor_is_left_untold():
     assert made_by(plans.unobserved) == [(faults.Drop(ADDED),)]
 
 
+@pytest.mark.parametrize(("resource", "is_dropped"), [("jobs", False), ("finetunejobs", True)])
+def test_end_that_only_its_maker_could_make_up_for_is_told(resource, is_dropped):
+    gone, anew = Told("DELETED", resource, "tune"), Told("ADDED", resource, "tune", 2)
+    made = list(plans.unobserved("recreated", [trace(events=[gone, anew])]))
+    assert made == [Plan("recreated", (faults.Drop(gone),))] * is_dropped
+
+
 def test_replay_comes_after_the_next_event_of_the_same_object():
     assert made_by(plans.replayed) == [(faults.Replay(ADDED, MODIFIED[0]),)]
 

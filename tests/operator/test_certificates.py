@@ -114,6 +114,14 @@ async def test_two_that_renew_at_once_end_with_one_certificate(cluster):
     assert certificates.read(live) == bundle
 
 
+async def test_a_create_that_conflicts_is_made_again(cluster):
+    """A quota that was counted meanwhile is told as a plain 409 too."""
+    cluster.faults.append(Fault("create", kube.SECRET, kube.Conflict("resourcequotas: again", 409)))
+    bundle = await ensure(cluster)
+    (live,) = cluster.all(kube.SECRET)
+    assert certificates.read(live) == bundle
+
+
 @pytest.fixture
 async def keeper(cluster, monkeypatch):
     """A keeper that looks at each turn of the loop."""

@@ -96,7 +96,8 @@ async def ensure(cluster: Cluster, namespace: str, name: str, host: str) -> Bund
             bundle = make(host, now)
             try:
                 await cluster.create(_secret(namespace, name, bundle))
-            except kube.AlreadyExists:
+            except kube.Conflict:  # another replica was faster, or a quota was just counted anew
+                await asyncio.sleep(0.1)
                 continue
             logger.info("made the progress endpoint's CA and certificate for %s", host)
             return bundle

@@ -66,9 +66,13 @@ def refusals(scenario: str, traces: Sequence[Trace]) -> Iterator[Plan]:
 
 
 def unobserved(scenario: str, traces: Sequence[Trace]) -> Iterator[Plan]:
-    """An event that is never told; only such as a later one of the object makes up for."""
+    """An event that is never told; only such as a later one of the object makes up for.
+
+    No watch loses the end of a child and goes on: the operator would have to make the next one.
+    """
     for earlier, _ in _successive(common_events(traces)):
-        yield Plan(scenario, (faults.Drop(earlier),))
+        if earlier.type != "DELETED" or earlier.resource in PARENTS:
+            yield Plan(scenario, (faults.Drop(earlier),))
 
 
 def held(scenario: str, traces: Sequence[Trace]) -> Iterator[Plan]:
