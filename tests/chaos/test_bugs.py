@@ -38,7 +38,7 @@ class Runs:
         """One run, by the product where ``bug`` is None."""
         scenario = showings.KNOWN[showing.scenario]
         if bug and showing.caught_as is Wrong.NEVER_SETTLED:
-            scenario = impatient(scenario, showings.IMPATIENT_SECONDS)
+            scenario = impatient(scenario, self._lab.admin)
         return self._once((bug, plan), witness, self._lab, scenario, plan, bug)
 
     def reference(self, showing, number):

@@ -225,6 +225,13 @@ def test_one_lost_answer_excuses_one_repeat_only(reference):
     assert [one.where for one in found] == ["request 4: patch finetunejobs/status/tune"]
 
 
+def test_lost_answer_excuses_no_repeat_by_the_next_process(reference):
+    repeat = dataclasses.replace(sent(3, STATUS, 200, has_effect=False), incarnation=2)
+    requests = [sent(1, JOB), sent(2, STATUS, 200, answered="nothing"), repeat]
+    found = oracle.judge(reference, run(Plan(SCENARIO, (LoseReply(STATUS),)), requests))
+    assert [one.where for one in found] == ["request 3: patch finetunejobs/status/tune"]
+
+
 def test_write_at_rest_is_found_and_a_heartbeat_is_not(reference):
     resting = (sent(0, LEASE, 200), sent(8, STATUS, 200), sent(9, STATUS, 200))
     found = oracle.judge(reference, run(CRASHED, at_rest=resting))

@@ -125,25 +125,32 @@ def _unrest(run: Ending) -> Iterator[Finding]:
 
 
 def _without_effect(run: Ending) -> Iterator[Finding]:
-    """Writes that changed nothing, but for those that repeat one whose answer was lost.
+    """Writes that changed nothing, but for a process's repeat of one whose answer it lost.
 
-    An operator that is shown an old list can't know what it did, and may do it again.
+    A new process lists what stands before it writes. One that is shown an old list can't know
+    what was done, and may do it again.
     """
     if any(isinstance(fault, OldList) for fault in run.plan.faults):
         return
-    unanswered = Counter(
-        (sent.write.verb, sent.write.resource, sent.write.name)
-        for sent in run.trace.sent
-        if sent.answered != "relayed" and 200 <= sent.code < 300
-    )
+    lost = Counter(_repeated(sent) for sent in run.trace.sent if _is_lost(sent))
     for sent in run.trace.sent:
         if not _counts(sent) or sent.has_effect or not 200 <= sent.code < 300:
             continue
-        what = (sent.write.verb, sent.write.resource, sent.write.name)
-        if unanswered[what] > 0:
-            unanswered[what] -= 1
+        if lost[_repeated(sent)] > 0:
+            lost[_repeated(sent)] -= 1
             continue
         yield Finding(Wrong.NO_EFFECT, f"request {sent.number}: {_titled(sent.write)}")
+
+
+def _is_lost(sent: Sent) -> bool:
+    """Whether a write was carried out and its sender doesn't know."""
+    return sent.answered == "lost" and 200 <= sent.code < 300
+
+
+def _repeated(sent: Sent) -> tuple[int, str, str, str]:
+    """What a repeat of a write has in common with it."""
+    write = sent.write
+    return sent.incarnation, write.verb, write.resource, write.name
 
 
 def _writes(reference: Reference, run: Ending) -> Iterator[Finding]:

@@ -1,38 +1,32 @@
 """Carries out one run and puts down what the oracle judges: its end, and what a nudge changes.
 
-A run is at rest when the operator has answered and nothing has changed for a time. The answer is
-asked for by a job of the harness's own that is created suspended: an operator that says so leads,
-has leveled its cache and works through its queue. That job is no part of the run: what it costs
-is left out of the trace. Then every resource is touched, so that the operator looks at each again.
+A run is at rest when the operator has answered and nothing has changed for a time, with nothing
+kept back from it any more. Then every resource is touched, so that it looks at each again. What
+the asking costs is left out of the trace.
 """
 
 import asyncio
 import dataclasses
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from fairlead_api import names
-from fairlead_api.conditions import FineTuneJobCondition
-from fairlead_chaos import snapshot
+from fairlead_chaos import probe, snapshot
 from fairlead_chaos.admin import Admin, kind_of
-from fairlead_chaos.cell import PATIENCE_SECONDS, Cell, Run
+from fairlead_chaos.cell import Cell, Run
 from fairlead_chaos.faults import Hold, OldList, Plan, Stall
 from fairlead_chaos.lab import Lab
 from fairlead_chaos.oracle import Ending
 from fairlead_chaos.scenario import Manifest, Scenario
-from fairlead_chaos.scenarios import jobs, states
 from fairlead_chaos.snapshot import Snapshot, Span
-from fairlead_chaos.world import ApiHands
 from fairlead_operator import kube
 from fairlead_operator.kube import Kind
 
 QUIET_SECONDS: Final = 1.5
-"""Without any change in the namespace; longer by what the plan keeps back."""
+"""Without any change in the namespace."""
 COLLECT_SECONDS: Final = 60.0
 """Longest that the garbage collector is waited for."""
-PROBE: Final = "probe-of-the-harness"
 TOUCHED: Final = "chaos.fairlead.dev/touched"
 _POLL_SECONDS: Final = 0.2
 
@@ -46,37 +40,26 @@ async def witness(
         run = await cell.run()
         found: Snapshot = {}
         num_sent = 0
-        if await _rests(lab.admin, cell, run):
+        if await _rests(cell, run):
             found = await _end(lab.admin, run, began)
             num_sent = len(run.trace.sent)
             await _touch(lab.admin, run.namespace)
-            await _rests(lab.admin, cell, run)
+            await _rests(cell, run)
         await _release(lab.admin, run.namespace)
     return _ending(run, found, num_sent)
 
 
-async def _rests(admin: Admin, cell: Cell, run: Run) -> bool:
+async def _rests(cell: Cell, run: Run) -> bool:
     """Whether the operator answers and all is quiet then; why not stands in the run's error."""
     if run.error is None:
         try:
-            await _probe(admin, run.namespace)
+            await probe.answered(cell.hands)
         except TimeoutError as error:
             run.error = f"the operator does not answer: {error}"
-    return run.error is None and await cell.settled(_quiet_seconds(run.plan))
-
-
-async def _probe(admin: Admin, namespace: str) -> None:
-    """Return once the operator has written a status that it could not have written before."""
-
-    async def nobody(_: Mapping[str, str]) -> None:
-        raise AssertionError("a probe restarts nothing")
-
-    hands = ApiHands(admin, namespace, "", nobody, PATIENCE_SECONDS)
-    said = states.says(FineTuneJobCondition.SUSPENDED, "True")
-    await hands.create(jobs.finetunejob(PROBE, suspend=True))
-    await hands.until(kube.FINETUNEJOB, PROBE, said, "a new job says that it is suspended")
-    await hands.delete(kube.FINETUNEJOB, PROBE)
-    await hands.until(kube.FINETUNEJOB, PROBE, states.is_gone, "the probe is gone")
+    if run.error is not None or not await cell.settled(QUIET_SECONDS):
+        return False
+    # What was kept back may have been told at the very end of that time.
+    return not _keeps_back(run.plan) or await cell.settled(QUIET_SECONDS)
 
 
 async def _end(admin: Admin, run: Run, began: datetime) -> Snapshot:
@@ -94,10 +77,10 @@ async def _end(admin: Admin, run: Run, began: datetime) -> Snapshot:
 async def _objects(admin: Admin, namespace: str) -> list[Manifest]:
     async def items(kind: Kind, namespace: str) -> list[Manifest]:
         try:
-            found: list[Manifest] = (await admin.listing(kind, namespace))["items"]
+            listed = await admin.listing(kind, namespace)
         except kube.NotFound:  # an optional kind
             return []
-        return found
+        return listed["items"] or []
 
     return await snapshot.objects(items, namespace)
 
@@ -115,13 +98,12 @@ async def _touch(admin: Admin, namespace: str) -> None:
     """Change each resource in a way that asks for nothing."""
     change = {"metadata": {"annotations": {TOUCHED: "yes"}}}
     for kind in kube.PARENTS:
-        for found in (await admin.listing(kind, namespace))["items"]:
+        for found in (await admin.listing(kind, namespace))["items"] or []:
             await admin.patch(kind, namespace, found["metadata"]["name"], change)
 
 
-def _quiet_seconds(plan: Plan) -> float:
-    held = [fault.seconds for fault in plan.faults if isinstance(fault, Hold | OldList | Stall)]
-    return QUIET_SECONDS + max(held, default=0.0)
+def _keeps_back(plan: Plan) -> bool:
+    return any(isinstance(fault, Hold | OldList | Stall) for fault in plan.faults)
 
 
 def _ending(run: Run, found: Snapshot, num_sent: int) -> Ending:
@@ -129,13 +111,13 @@ def _ending(run: Run, found: Snapshot, num_sent: int) -> Ending:
         plan=run.plan,
         trace=dataclasses.replace(
             run.trace,
-            sent=[one for one in run.trace.sent if one.write.name != PROBE],
-            heard=[one for one in run.trace.heard if one.told.name != PROBE],
+            sent=[one for one in run.trace.sent if one.write.name != probe.PROBE],
+            heard=[one for one in run.trace.heard if one.told.name != probe.PROBE],
         ),
         snapshot=found,
         log=run.log,
         namespace=run.namespace,
-        at_rest=tuple(one for one in run.trace.sent[num_sent:] if one.write.name != PROBE),
+        at_rest=tuple(one for one in run.trace.sent[num_sent:] if one.write.name != probe.PROBE),
         error=run.error or "",
         crashes=tuple(f"process {one.incarnation} ended: {one.code}" for one in run.crashes),
     )

@@ -175,9 +175,11 @@ def stale_status() -> None:
     async def apply(
         self: ApiCluster, manifest: Manifest, *, subresource: str = "", **more: Any
     ) -> Manifest:
-        head = manifest["metadata"]
-        kept = {key: one for key, one in head.items() if key != "resourceVersion"}
-        return await real(self, manifest | {"metadata": kept}, subresource=subresource, **more)
+        if subresource:
+            head = manifest["metadata"]
+            kept = {key: one for key, one in head.items() if key != "resourceVersion"}
+            manifest = manifest | {"metadata": kept}
+        return await real(self, manifest, subresource=subresource, **more)
 
     swap(ApiCluster, apply=apply)
 
