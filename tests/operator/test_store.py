@@ -1,6 +1,8 @@
 """The cache never goes back, never resurrects, and keeps no more than what is read."""
 
 import json
+import random
+import string
 from datetime import UTC, datetime
 
 import pytest
@@ -76,6 +78,24 @@ def test_a_dropped_child_leaves_no_index_behind(store):
     store.put(kube.POD, pod())
     store.drop(kube.POD, "team", "p", "u")
     assert store._children == {}
+
+
+@pytest.mark.parametrize("first", [1, 50_000], ids=["small", "larger-than-a-shape"])
+def test_objects_are_kept_whole_whatever_the_first_of_their_kind_was(store, first):
+    texts = ["x" * first, "", "other", 'é\n"}' * 30_000, random.Random(0).randbytes(9000).hex()]
+    for number, text in enumerate(texts):
+        store.put(kube.POD, pod(f"pod-{number}", status={"text": text}))
+    for number, text in enumerate(texts):
+        assert store.get(kube.POD, "team", f"pod-{number}")["status"] == {"text": text}
+
+
+def test_objects_of_a_kind_that_are_alike_take_a_tenth(store):
+    rules = [{"action": "FailJob", "onExitCodes": {"values": [code]}} for code in range(64, 84)]
+    for number in range(2):
+        job = pod(f"job-{number}", uid=f"{number:032x}", spec={"podFailurePolicy": rules})
+        store.put(kube.JOB, job)
+    text = json.dumps(store.get(kube.JOB, "team", "job-1"))
+    assert len(store._entries[kube.JOB]["team", "job-1"].content) < len(text) / 10
 
 
 def test_what_is_read_is_a_copy(store):
@@ -164,7 +184,9 @@ def test_the_bulk_that_nobody_reads_is_left_out(kind, manifest, kept):
     ],
 )
 def test_inline_rows_are_kept_while_a_run_file_may_need_them(store, job, condition, status, kept):
-    rows = [{"name": "big", "inline": "{}\n" * 40_000}, {"name": "small", "uri": "pvc://a/b"}]
+    letters = string.ascii_letters + string.digits + string.punctuation
+    big = "".join(random.Random(0).choices(letters, k=131_000))  # hardly to be compressed
+    rows = [{"name": "big", "inline": big}, {"name": "small", "uri": "pvc://a/b"}]
     job["metadata"] |= {"uid": "u", "resourceVersion": "1"}
     job["spec"]["datasets"] = rows
     if condition:

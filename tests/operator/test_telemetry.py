@@ -42,7 +42,11 @@ async def test_jobs_are_counted_by_phase(world, tally, job):
 
 async def test_a_scrape_reads_no_object(world, tally, job, monkeypatch):
     await world.make(job)
-    monkeypatch.setattr(store, "_decoded", lambda _: pytest.fail("a scrape decoded an object"))
+
+    def decoded(*_):
+        pytest.fail("a scrape decoded an object")
+
+    monkeypatch.setattr(store.Store, "_decoded", decoded)
     assert tally.value(metrics.JOBS, phase="New") == 1
 
 
