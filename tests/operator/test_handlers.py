@@ -1,5 +1,7 @@
 """Kopf watches for us and does nothing else."""
 
+import asyncio
+
 import pytest
 
 from fairlead_operator import handlers, kube
@@ -109,6 +111,29 @@ async def test_what_a_watch_tells_goes_straight_to_the_cache(world, watched):
     assert world.store.get(kube.FINETUNEJOB, "team", "tune") is not None
     assert (await world.queue.get()).name == "tune"
     assert usual == []
+
+
+async def test_a_long_listing_lets_others_have_their_turn(world, job, monkeypatch):
+    turns = []
+
+    async def infinite_watch(**_):
+        for number in range(handlers.EVENTS_A_TURN * 3):
+            head = {"name": f"j{number}", "uid": str(number), "resourceVersion": "5"}
+            yield {"type": None, "object": job | {"metadata": job["metadata"] | head}}
+
+    async def other():
+        while True:
+            turns.append(len(list(world.store.keys(kube.FINETUNEJOB))))
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(handlers.watching, "infinite_watch", infinite_watch)
+    task = asyncio.create_task(other())
+    with handlers._straight(world.intake):
+        await handlers.queueing.watcher(
+            resource=resource(kube.FINETUNEJOB), settings=None, namespace=None, operator_paused=None
+        )
+    task.cancel()
+    assert turns == [handlers.EVENTS_A_TURN * number for number in (1, 2, 3)]
 
 
 async def test_kopf_follows_itself_what_it_needs_itself(world, watched):

@@ -6,6 +6,7 @@ on anything, and deletion works with the operator dead. Its watches are kept, it
 object isn't: what they tell goes straight to that handler's ``Intake``.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from fairlead_operator.kube import Kind
 
 REQUEST_SECONDS: Final = 30.0
 CHUNK: Final = 500
+EVENTS_A_TURN: Final = 20
+"""Events taken in before the event loop's other tasks get their turn."""
 _OPTIONAL_CRD: Final = f"{kube.HTTP_ROUTE.plural}.{kube.HTTP_ROUTE.group}"
 
 
@@ -111,9 +114,13 @@ def _straight(intake: Intake) -> Iterator[None]:
             namespace=options["namespace"],
             operator_paused=options["operator_paused"],
         )
+        num_seen = 0
         async for event in stream:
             if not isinstance(event, watching.Bookmark) and event["type"] != "BOOKMARK":
                 intake.event(kind, event["type"], dict(event["object"]))
+                num_seen += 1
+            if num_seen % EVENTS_A_TURN == 0:
+                await asyncio.sleep(0)  # a page of a listing would keep the lease waiting
 
     queueing.watcher = watcher
     try:
