@@ -54,6 +54,10 @@ class Domain(Protocol):
         """Whether the API server knows a kind now."""
         ...
 
+    def caught_up(self, state: State) -> State:
+        """The state after the observer has read live what it must not miss."""
+        ...
+
     def judge_plan(self, state: State, seen: Obj, answer: Planned) -> str:
         """What is wrong with a plan at the moment it is made; empty: nothing."""
         ...

@@ -124,12 +124,17 @@ class Operator:
         seen = find(state.cache, self._domain.kind, self._domain.name)
         if seen is None or seen.manifest["metadata"].get("deletionTimestamp"):
             return Step(BEGIN, state)
+        state = self.observed(state)
         planned = self._domain.plan(state.cache, state.facts)
         harm = self._domain.judge_plan(state, seen, planned)
         rest = self.writes(seen, planned)
         if not rest:
             return Step(BEGIN, state._replace(timer=state.timer or planned.again), harm)
         return Step(BEGIN, state._replace(doing=Pass(seen, rest, planned.again, blind)), harm)
+
+    def observed(self, state: State) -> State:
+        """The state after the observer has read live what the planner must not miss."""
+        return self._domain.caught_up(state)
 
     def writes(self, seen: Obj, planned: Planned) -> tuple[Write, ...]:
         """What a plan makes of it: status where it differs, acts in order, an error's end."""

@@ -193,6 +193,13 @@ class _Overwriting(Operator):
         return super().carried_out(state, write)
 
 
+class _CacheOnly(Operator):
+    """Judges an attempt by what the watches have told so far."""
+
+    def observed(self, state: State) -> State:
+        return state
+
+
 BUGS: Final = {
     bug.name: bug
     for bug in (
@@ -273,6 +280,13 @@ BUGS: Final = {
             "at rest, but now the plan would apply",
             operator=_Adopting,
             menu=frozenset({"delete child", "squat"}),
+        ),
+        Bug(
+            "counts by the cache alone",
+            "train-late-watches",
+            "but told its success",
+            operator=_CacheOnly,
+            menu=frozenset({"silence"}),
         ),
         Bug("status by name", "train-users", "a status made for", None, _Overwriting),
     )

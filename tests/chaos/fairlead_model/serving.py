@@ -130,6 +130,10 @@ class Serving:
         """Whether the API server knows a kind."""
         return kind != "HTTPRoute" or bool(facts.serves)
 
+    def caught_up(self, state: State) -> State:
+        """Of this kind everything is taken from the cache."""
+        return state
+
     # --- properties --------------------------------------------------------------------
     def judge_plan(self, state: State, seen: Obj, answer: Planned) -> str:
         """What is wrong with a plan, where the operator could know."""

@@ -29,7 +29,7 @@ def of_plan(state: State, seen: Obj, answer: Planned) -> str:
         return ""
     status = answer.status.manifest["status"]
     return (
-        _deletes_traffic(state, answer)
+        _deletes_traffic(state, seen, answer)
         or _moves_too_early(state, seen, status)
         or _waits_for_nothing(state, seen, status, answer)
     )
@@ -74,11 +74,13 @@ def of_rest(state: State) -> str:
 
 
 # --- of plans --------------------------------------------------------------------------------
-def _deletes_traffic(state: State, answer: Planned) -> str:
-    taken = {_selected(state.live), state.facts.led if state.facts.gateway else ""}
-    route = find(state.live, "HTTPRoute", NAME)
-    if route is not None and state.facts.gateway and state.facts.accepts:
-        taken.add(routes.backend(route.manifest))
+def _deletes_traffic(state: State, seen: Obj, answer: Planned) -> str:
+    own = tuple(obj for obj in state.live if obj.owner == seen.uid)
+    taken, route = {_selected(own)}, find(state.live, "HTTPRoute", NAME)
+    if state.facts.gateway and (route is None or route.owner == seen.uid):
+        taken.add(state.facts.led)
+        if route is not None and state.facts.accepts:
+            taken.add(routes.backend(route.manifest))
     for write in answer.writes:
         is_server = write.verb == "delete" and write.body.kind in ("Deployment", "Service")
         if is_server and write.body.name in taken:
@@ -89,7 +91,9 @@ def _deletes_traffic(state: State, answer: Planned) -> str:
 def _moves_too_early(state: State, seen: Obj, status: Manifest) -> str:
     before, after = seen.manifest.get("status", {}).get("stable", ""), status.get("stable", "")
     old = find(state.live, "Deployment", names.revision_name(NAME, before))
-    if before == after or old is None or not objects.status_of(old).get("readyReplicas"):
+    if before == after or old is None or old.owner != seen.uid:
+        return ""  # what an earlier service of this name has left answers for nobody
+    if not objects.status_of(old).get("readyReplicas"):
         return ""
     new = find(state.live, "Deployment", names.revision_name(NAME, after))
     wanted = seen.manifest["spec"]["replicas"]

@@ -38,6 +38,30 @@ def stage_of(resource: Obj, name: str) -> Manifest:
     return next((stage for stage in stages if stage["name"].lower() == name), {})
 
 
+def uncounted(resource: Obj) -> dict[str, Manifest]:
+    """The stages whose newest attempt's end isn't counted, by the name of its Job."""
+    stages = resource.manifest.get("status", {}).get("stages") or []
+    return {
+        names.stage_job_name(NAME, stage["name"], stage["attempt"]): stage
+        for stage in stages
+        if stage["attempt"] > stage["countedAttempt"]
+    }
+
+
+def num_ended(job: Obj) -> int:
+    """Pods of which the Job tells that they have ended."""
+    status = job.manifest.get("status", {})
+    return int(status.get("succeeded", 0) + status.get("failed", 0))
+
+
+def tells_result(pod: Obj) -> bool:
+    """Whether the pod has ended well, with a termination message."""
+    told = pod.manifest["status"].get("containerStatuses") or []
+    return phase_of(pod) == "Succeeded" and any(
+        each["state"].get("terminated", {}).get("message") for each in told
+    )
+
+
 def was_seen(resource: Obj, stage: str, number: int) -> bool:
     """Whether the status tells that an attempt's Job was seen to be there."""
     stands = stage_of(resource, stage)
@@ -183,18 +207,20 @@ def _with_status(pod: Obj, phase: str, container: Manifest | None, *fresh: Manif
 
 @functools.cache
 def completed(job: Obj) -> Obj:
-    return _with_condition(job, {"type": "Complete", "status": "True"})
+    done = {"succeeded": job.manifest["spec"]["completions"]}
+    return _with_condition(job, {"type": "Complete", "status": "True"}, done)
 
 
 @functools.cache
-def targeted(job: Obj, pod: Obj) -> Obj:
+def targeted(job: Obj, pod: Obj, num_failed: int) -> Obj:
     """The Job that fails because of a pod, with the words of the rule that matched."""
     said = {"reason": "BackoffLimitExceeded", "message": "Job has reached the backoff limit"}
     rule = _rule(job, pod)
     if rule is not None:
         text = f"Container trainer for pod team/{pod.name} failed matching FailJob rule at index"
         said = {"reason": "PodFailurePolicy", "message": f"{text} {rule}"}
-    return _with_condition(job, {"type": "FailureTarget", "status": "True", **said})
+    target = {"type": "FailureTarget", "status": "True", **said}
+    return _with_condition(job, target, {"failed": num_failed})
 
 
 def _rule(job: Obj, pod: Obj) -> int | None:
@@ -210,14 +236,16 @@ def _rule(job: Obj, pod: Obj) -> int | None:
 
 
 @functools.cache
-def failed(job: Obj) -> Obj:
-    target = job.manifest["status"]["conditions"][-1]
-    return _with_condition(job, target | {"type": "Failed"})
+def failed(job: Obj, num_pods: int) -> Obj:
+    """The Job at its end; pods that are gone by now were counted before."""
+    target, before = job.manifest["status"]["conditions"][-1], job.manifest["status"]["failed"]
+    return _with_condition(job, target | {"type": "Failed"}, {"failed": max(before, num_pods)})
 
 
-def _with_condition(job: Obj, condition: Manifest) -> Obj:
+def _with_condition(job: Obj, condition: Manifest, counts: Manifest) -> Obj:
     def change(manifest: Manifest) -> None:
         status = manifest.setdefault("status", {})
+        status.update(counts)
         status["conditions"] = [*status.get("conditions", []), condition]
 
     return edited(job, change)

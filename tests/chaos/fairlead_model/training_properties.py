@@ -5,6 +5,7 @@ Properties, each judged in the state in which it would break:
 - an attempt begins only with the number that the live status licensed, once, and only when no
   Job and no pod of the resource's name may still run;
 - a Job that is wanted is never deleted;
+- an attempt is counted as what it was: deleted only when it is, a success where it told one;
 - the facts in a status only grow: attempts, counts, what succeeded or failed, the artifact;
 - at rest the job is Complete, Failed or, where the user asked for it, Suspended, nothing runs
   that shouldn't, and a job that is gone has left nothing behind.
@@ -20,6 +21,7 @@ from fairlead_model import training_objects as objects
 from fairlead_model.objects import Obj, find, of_kind, with_uid
 from fairlead_model.state import BIT, State, Step, Write
 from fairlead_model.training_objects import NAME
+from fairlead_operator.plan import Manifest
 
 
 def of_write(before: State, write: Write, after: State, made: Obj | None) -> Step:
@@ -122,6 +124,10 @@ def _status_written(before: State, after: State) -> str:
                 return f"{count} of {stage} goes back from {was[count]} to {stands.get(count)}"
         if was.get("state") in ("Succeeded", "Failed") and was != stands:
             return f"{stage} was {was['state']} and now is {stands}"
+        if was.get("countedAttempt", 0) < stands.get("countedAttempt", 0):
+            harm = _miscounted(before, stage, stands)
+            if harm:
+                return harm
     for fact in ("artifact", "preparedDigest"):
         was, stands = (obj.manifest.get("status", {}).get(fact) for obj in (old, new))
         if was and was != stands:
@@ -130,3 +136,23 @@ def _status_written(before: State, after: State) -> str:
         end for end in ("Complete", "Failed") if objects.has(old, end) and not objects.has(new, end)
     ]
     return f"the job was {ended[0]} and is no more" if ended else ""
+
+
+def _miscounted(before: State, stage: str, stands: Manifest) -> str:
+    """An attempt is counted as what it was: gone only when it is, a success where it told one."""
+    assert before.doing is not None
+    name = names.stage_job_name(NAME, stage, stands["countedAttempt"])
+    job = find(before.live, "Job", name)
+    is_ours = job is not None and job.owner == before.doing.seen.uid
+    if job is None or not is_ours or before.doing.seen.manifest["spec"]["suspend"]:
+        return ""
+    if stands["cause"] == "JobDeleted":
+        return f"{name} is counted as deleted, but is there"
+    told = [
+        pod
+        for pod in of_kind(before.live, "Pod")
+        if pod.owner == job.uid and objects.tells_result(pod)
+    ]
+    if told and objects.has(job, "Complete") and stands["state"] != "Succeeded":
+        return f"{name} is counted as {stands['cause']}, but told its success"
+    return ""

@@ -15,8 +15,8 @@ from typing import Final, Protocol
 from fairlead_api import names
 from fairlead_api.termination import Cause
 from fairlead_model import training_objects as objects
-from fairlead_model.objects import Obj, find, fresh_uid, of_kind, with_uid
-from fairlead_model.state import State, Step, remove, store, used_uids
+from fairlead_model.objects import Obj, find, fresh_uid, of_kind, put, with_uid
+from fairlead_model.state import State, Step, is_watched, remove, store, used_uids
 
 _CAUSES: Final = {
     "user error": Cause.USER_ERROR,
@@ -64,12 +64,13 @@ def _control(state: State, job: Obj) -> Iterator[Step]:
     failed = next((pod for pod in pods if objects.phase_of(pod) == "Failed"), None)
     if objects.has(job, "FailureTarget"):
         if all(map(objects.pod_ended, pods)):
-            yield Step(label, store(state, objects.failed(job)))
+            yield Step(label, store(state, objects.failed(job, len(pods))))
     elif failed is not None:
+        num_failed = sum(objects.phase_of(pod) == "Failed" for pod in pods)
         for pod in pods:
             if not objects.pod_ended(pod) and not objects.is_deleting(pod):
                 state = store(state, objects.deleted(pod))
-        yield Step(label, store(state, objects.targeted(job, failed)))
+        yield Step(label, store(state, objects.targeted(job, failed, num_failed)))
     elif len(pods) < job.manifest["spec"]["completions"]:
         yield Step(label, _with_pods(state, job))
     elif all(objects.phase_of(pod) == "Succeeded" for pod in pods):
@@ -239,3 +240,24 @@ def _alive(state: State) -> Iterator[Obj]:
     for pod in of_kind(state.live, "Pod"):
         if objects.phase_of(pod) == "Running":
             yield pod
+
+
+# --- what the operator reads live ------------------------------------------------------------
+def caught_up(state: State) -> State:
+    """As the observer does: a Job that seems deleted, and pods that their Job has told of."""
+    resource = find(state.cache, names.FINETUNEJOB, objects.NAME)
+    if resource is None:
+        return state
+    cache = state.cache
+    for name, stage in objects.uncounted(resource).items():
+        job = find(cache, "Job", name)
+        if job is None and stage["state"] == "Running":
+            live = find(state.live, "Job", name)
+            cache = put(cache, live) if live is not None and is_watched(live) else cache
+        if job is None or job.owner != resource.uid:
+            continue
+        num_known = sum(pod.owner == job.uid for pod in of_kind(cache, "Pod"))
+        if num_known < objects.num_ended(job):
+            for pod in of_kind(state.live, "Pod"):
+                cache = put(cache, pod) if pod.owner == job.uid else cache
+    return state._replace(cache=cache)
