@@ -37,7 +37,7 @@ class Runs:
     def of(self, showing, bug, plan):
         """One run, by the product where ``bug`` is None."""
         scenario = showings.KNOWN[showing.scenario]
-        if bug and showing.caught_as is Wrong.NEVER_SETTLED:
+        if bug:
             scenario = impatient(scenario, self._lab.admin)
         return self._once((bug, plan), witness, self._lab, scenario, plan, bug)
 
