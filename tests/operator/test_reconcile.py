@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import logging
 
 import pytest
 
@@ -250,6 +251,19 @@ async def test_a_resource_that_goes_is_left_alone(world, job, gone):
     world.cluster.calls.clear()
     assert await world.reconciler.attempt(key) is Outcome.GONE
     assert world.cluster.calls == []
+
+
+async def test_a_status_that_comes_too_late_for_a_deleted_resource_is_no_failure(
+    world, job, caplog
+):
+    key = await world.make(job)
+    live = await world.live(key)
+    world.cluster.deafen()
+    await world.cluster.delete(key.kind, key.namespace, key.name, live["metadata"]["uid"])
+    with caplog.at_level(logging.WARNING):
+        assert await world.reconciler.attempt(key) is Outcome.STALE
+    assert caplog.messages == []
+    assert await world.reconciler.attempt(key) is Outcome.GONE
 
 
 @pytest.mark.parametrize("is_made_anew", [False, True], ids=["deleted", "made-anew"])

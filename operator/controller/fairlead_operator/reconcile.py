@@ -153,7 +153,10 @@ class Reconciler:
             },
             STATUS: status,
         }
-        written = await self._cluster.apply(body, subresource=STATUS)
+        try:
+            written = await self._cluster.apply(body, subresource=STATUS)
+        except kube.NotFound as error:  # deleted meanwhile: no failure, there is nothing to do
+            raise kube.Conflict(str(error), error.status) from None
         self._store.put(kind, written)
         return written
 

@@ -131,10 +131,10 @@ class MemoryCluster:
         fault = self._begin("apply", kind, head["name"])
         held = self._objects[kind].get((head["namespace"], head["name"]))
         if held is None:
-            if "uid" in head:
-                raise kube.Conflict(f"{kind.kind} {head['name']}: uid mismatch, it is gone", 409)
             if subresource:
                 raise kube.NotFound(f"{kind.kind} {head['name']} not found", 404)
+            if "uid" in head:
+                raise kube.Conflict(f"{kind.kind} {head['name']}: uid mismatch, it is gone", 409)
             bare = {"metadata": {part: head[part] for part in ("name", "namespace")}}
             held = _Object({"apiVersion": kind.api_version, "kind": kind.kind} | bare)
         else:
