@@ -22,7 +22,9 @@ from fairlead_operator.intake import Intake
 from fairlead_operator.kube import Kind
 
 REQUEST_SECONDS: Final = 30.0
-CHUNK: Final = 500
+CHUNK: Final = 100
+"""Objects a page. All kinds are listed at once when the operator starts, and a page in memory is
+some ten times as large as it was on the wire: pages of 500 were the most that it ever took."""
 EVENTS_A_TURN: Final = 20
 """Events taken in before the event loop's other tasks get their turn."""
 _OPTIONAL_CRD: Final = f"{kube.HTTP_ROUTE.plural}.{kube.HTTP_ROUTE.group}"
