@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python
 DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server airflow cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
-.PHONY: help venv up down status demo airflow screenshots images test test-fast test-cluster test-e2e bench-airflow gates format crds lock
+.PHONY: help venv up down status demo airflow screenshots images test test-fast test-cluster test-e2e bench-airflow bench-operator gates format crds lock
 
 help:  ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 16
@@ -76,6 +76,9 @@ test-e2e: $(STAMP)  ## tests against the whole cluster with images
 
 bench-airflow: $(STAMP)  ## thousands of waiting tasks: shared watch against polling (25 min; WRITE=1: to docs/)
 	@$(PY) tests/bench/waiters $(if $(WRITE),--write docs/benchmarks)
+
+bench-operator: $(STAMP)  ## thousands of FineTuneJobs: Fairlead against bare Jobs and a naive operator (85 min; WRITE=1: to docs/)
+	@$(PY) tests/bench/fleet $(if $(WRITE),--write docs/benchmarks)
 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models
 	@$(PY) -m fairlead_cli crds --directory charts/fairlead/templates/crds

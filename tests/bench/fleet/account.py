@@ -1,0 +1,64 @@
+"""What an operator asked of the API server, by the API server's own audit log."""
+
+import json
+from collections import Counter
+
+import manifests
+from plane import SYSTEM
+
+from fairlead_api import names
+
+APART = {"leases", "tokenreviews"}
+"""Counted apart: they are nobody's resource."""
+READS = {"get", "list", "watch"}
+PARENTS = {names.FINETUNEJOB_PLURAL, manifests.NAIVE_PLURAL}
+CHILDREN = {"configmaps", "services", "jobs"}
+
+
+def mark(folder):
+    """How far the log has come: size by file, whatever its name becomes."""
+    return {file.stat().st_ino: file.stat().st_size for file in folder.iterdir()}
+
+
+def events(folder, account, since):
+    """The requests of an account that were logged after a mark, oldest file first."""
+    ours = f'"username":"system:serviceaccount:{SYSTEM}:{account}"'.encode()
+    for file in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime):
+        with file.open("rb") as lines:
+            lines.seek(since.get(file.stat().st_ino, 0))
+            for line in lines:
+                if ours in line and line.endswith(b"\n"):
+                    yield json.loads(line)
+
+
+def is_write(event):
+    """Whether it changed something of somebody's, or would have."""
+    what = event.get("objectRef") or {}
+    return event["verb"] not in READS and what.get("resource") not in APART
+
+
+def is_done(event):
+    return event["stage"] == "ResponseComplete" and event["responseStatus"]["code"] < 300
+
+
+def of_objects(found, prefix, namespace):
+    """Requests for the objects whose names begin so, by what they are.
+
+    Returns counts of `writes` by resource, `reads`, `refused`, and `patches` of parents: those
+    that may have changed nothing.
+    """
+    counts = {part: Counter() for part in ("writes", "reads", "refused")}
+    patches = 0
+    for event in found:
+        what = event.get("objectRef") or {}
+        if what.get("namespace") != namespace or event["stage"] != "ResponseComplete":
+            continue
+        resource, name = what.get("resource", ""), what.get("name", "")
+        if not name.startswith(prefix):
+            continue
+        part = "reads" if event["verb"] in READS else "writes"
+        if event["responseStatus"]["code"] >= 300:
+            part = "refused"
+        counts[part][resource] += 1
+        patches += part == "writes" and resource in PARENTS
+    return {**{part: dict(count) for part, count in counts.items()}, "patches": patches}

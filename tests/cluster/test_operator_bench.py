@@ -1,0 +1,102 @@
+"""The bench of the operator runs on a cluster of its own, measures each contestant and tells it."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fairlead_cluster import settings, state
+
+pytestmark = pytest.mark.cluster
+
+BENCH = Path(__file__).parents[1] / "bench" / "fleet"
+CLUSTER = "fairlead-bench-test"
+NUM_JOBS, NUM_STAGES = 10, 3
+CONTESTANTS = ("bare Jobs", "Fairlead", "naive kopf")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """One round with few jobs, and a memory run beside few foreign pods."""
+    if os.geteuid() != 0:
+        pytest.skip("the embedded cluster needs root")
+    folder = tmp_path_factory.mktemp("bench")
+    size = ("--jobs", str(NUM_JOBS), "--rounds", "1", "--probes", "3", "--seed", "7")
+    memory = ("--memory-jobs", str(NUM_JOBS), "--foreign-pods", "20", "--quiet-seconds", "2")
+    done = subprocess.run(
+        [sys.executable, BENCH, "--cluster", CLUSTER, *size, *memory, "--write", folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(written):
+    return json.loads((written / "operator.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def row(result):
+    (found,) = result["sizes"][str(NUM_JOBS)]["rounds"]
+    return found
+
+
+def test_result_names_what_was_measured(result):
+    assert len(result["commit"].split()[0]) == 40
+    assert result["seed"] == 7
+    assert all(result[part] for part in ("date", "cpu", "kubernetes", "kwok", "kopf", "client"))
+
+
+@pytest.mark.parametrize("kind", CONTESTANTS)
+def test_every_contestant_brings_all_to_running_and_to_complete(row, kind):
+    for phase in ("running", "told", "complete"):
+        moments = [row[kind][f"{phase}_{share}"] for share in ("p50", "p99", "last")]
+        assert moments[0] > 0
+        assert moments == sorted(moments)
+
+
+def test_operator_writes_nothing_in_vain(row):
+    ours = row["Fairlead"]
+    assert ours["no_op"] == 0
+    assert ours["writes_a_transition"] <= 1
+    assert (ours["quiet_writes"], ours["restart_writes"]) == (0, 0)
+    assert ours["refused"] == 0
+
+
+def test_operators_make_the_same_children(row):
+    for kind in CONTESTANTS[1:]:
+        assert row[kind]["children"] == 2 + NUM_STAGES  # ConfigMap, Service, a Job a stage
+
+
+def test_naive_operator_does_write_in_vain(row):
+    """Else the count of such writes would prove nothing."""
+    assert row["naive kopf"]["no_op"] > 0
+    assert row["naive kopf"]["restart_writes"] > 0
+
+
+def test_memory_run_tells_both_operators(result):
+    assert (result["memory"]["num_jobs"], result["memory"]["num_foreign"]) == (NUM_JOBS, 20)
+    for kind in CONTESTANTS[1:]:
+        found = result["memory"]["figures"][kind]
+        assert 20 < found["pss"]["median"] < found["peak"]["max"]
+
+
+def test_page_tells_each_figure_with_its_formula_and_each_goal(written):
+    text = (written / "operator.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert all(cell.strip() for row in rows for cell in row)
+    goals = [row for row in rows if row[-1] in ("yes", "**no**")]
+    assert len(goals) == 8
+    assert text.count("```mermaid") == 2
+
+
+def test_cluster_of_the_bench_is_gone(written):
+    chosen = dataclasses.replace(settings.load(), name=CLUSTER)
+    assert state.read(state.layout_of(chosen.state_dir, chosen.name).state_file) is None
