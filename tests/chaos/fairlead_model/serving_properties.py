@@ -25,9 +25,12 @@ _TRAFFIC: Final = BIT["Service"] | BIT["HTTPRoute"] | BIT["Deployment"]
 
 def of_plan(state: State, seen: Obj, answer: Planned) -> str:
     """What is wrong with a plan, where the operator could know."""
-    if state.untold & _TRAFFIC or answer.status is None:
+    if answer.status is None:
         return ""
     status = answer.status.manifest["status"]
+    harm = _moves_the_pin(state, seen, status)
+    if harm or state.untold & _TRAFFIC:
+        return harm
     return (
         _deletes_traffic(state, seen, answer)
         or _moves_too_early(state, seen, status)
@@ -88,6 +91,19 @@ def _deletes_traffic(state: State, seen: Obj, answer: Planned) -> str:
     return ""
 
 
+def _moves_the_pin(state: State, seen: Obj, status: Manifest) -> str:
+    """A pinned model stays unless the user names another or its job was made and ended anew."""
+    pinned, pin = seen.manifest.get("status", {}).get("model"), status.get("model")
+    if not pinned or not pinned.get("fineTuneJob") or pinned == pin:
+        return ""
+    if "fineTuneJobRef" not in seen.manifest["spec"]["model"]:
+        return ""
+    job = find(state.cache, names.FINETUNEJOB, objects.JOB)
+    if pin is None or job is None or job.uid != pin["fineTuneJobUid"]:
+        return f"the pin moves from {pinned} to {pin}, and no new job was seen"
+    return ""
+
+
 def _moves_too_early(state: State, seen: Obj, status: Manifest) -> str:
     before, after = seen.manifest.get("status", {}).get("stable", ""), status.get("stable", "")
     old = find(state.live, "Deployment", names.revision_name(NAME, before))
@@ -144,11 +160,6 @@ def _status_written(before: State, after: State) -> str:
     pinned, pin = was.get("model"), now.get("model")
     if pinned and not pin:
         return f"the pinned {pinned} is forgotten"
-    spec, names_job = new.manifest["spec"], bool(pinned and pinned.get("fineTuneJob"))
-    if names_job and "fineTuneJobRef" in spec["model"] and pinned != pin:
-        job = find(before.cache, names.FINETUNEJOB, objects.JOB)
-        if job is None or job.uid != pin["fineTuneJobUid"]:
-            return f"the pin moves from {pinned} to {pin}, and no new job was seen"
     return ""
 
 
