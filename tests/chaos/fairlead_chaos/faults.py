@@ -104,7 +104,10 @@ class Hold:
 
 @dataclass(frozen=True)
 class Drop:
-    """Never tell this event: the object's next one tells more."""
+    """Tell the object's next event in place of this one.
+
+    An API server loses no event that nothing follows: where none comes in time, this one is told.
+    """
 
     at: Told
 
@@ -149,7 +152,7 @@ class Stall:
 
 
 Fault = Kill | Refuse | LoseReply | Hold | Drop | Replay | OldList | Cut | Stall
-_FAULTS: Final[dict[str, type[Any]]] = {
+KINDS: Final[dict[str, type[Any]]] = {
     kind.__name__: kind
     for kind in (Kill, Refuse, LoseReply, Hold, Drop, Replay, OldList, Cut, Stall)
 }
@@ -191,9 +194,9 @@ def from_json(text: str) -> Plan:
     for number, one in enumerate(raw):
         try:
             fields = dict(one)
-            faults.append(_fault(_FAULTS[fields.pop("do")], fields))
+            faults.append(_fault(KINDS[fields.pop("do")], fields))
         except (KeyError, TypeError, ValueError) as error:
-            raise PlanError(f"faults[{number}]: {error!r}; one of {', '.join(_FAULTS)}") from None
+            raise PlanError(f"faults[{number}]: {error!r}; one of {', '.join(KINDS)}") from None
     return Plan(scenario, tuple(faults))
 
 

@@ -5,11 +5,15 @@ resource, not by stream, since a client that asks anew goes on from where it was
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from fairlead_chaos.agenda import Agenda
 from fairlead_chaos.faults import Cut, Drop, Hold, Moment, Replay, Stall, Told
 from fairlead_chaos.history import number
 from fairlead_chaos.streams import BOOKMARK, Event
+
+DROPPED_SECONDS: Final = 10.0
+"""How long a dropped event waits for the next one of its object."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class _Held:
     scope: str
     newest: int = 0
     steps: list[Step] = field(default_factory=list)
+    is_dropped: bool = False
+    """Whether the object's next event takes the place of what waits."""
 
 
 class Telling:
@@ -65,11 +71,17 @@ class Telling:
             is_true = event.type != BOOKMARK or not self._held
             return [*steps, Tell(event.line)] if is_true else steps
         place = (event.namespace, event.name)
+        version = number(event.version)
         if hold := self._agenda.take(Hold, told):
             self._held[place] = _Held(now + hold.seconds, scope)
+        elif self._agenda.take(Drop, told):
+            self._held[place] = _Held(now + DROPPED_SECONDS, scope, is_dropped=True)
+            self._dropped.add(told)
+        elif self._is_made_up_for(place, version):
+            del self._held[place]
         if place not in self._held:
-            return steps + self._steps(event, told, now)
-        held, version = self._held[place], number(event.version)
+            return steps + ([] if told in self._dropped else self._steps(event, told, now))
+        held = self._held[place]
         if version > held.newest:  # else a new stream tells it again
             held.newest = version
             held.steps += self._steps(event, told, now)
@@ -93,10 +105,12 @@ class Telling:
         """Whether something that has come is still to be told."""
         return bool(self._held) or self.stalled_until > now
 
+    def _is_made_up_for(self, place: tuple[str, str], version: int) -> bool:
+        """Whether an event is the one that tells more than a dropped one."""
+        held = self._held.get(place)
+        return held is not None and held.is_dropped and version > held.newest
+
     def _steps(self, event: Event, told: Told, now: float) -> list[Step]:
-        if told in self._dropped or self._agenda.take(Drop, told):
-            self._dropped.add(told)
-            return []
         if self._agenda.kills(told, Moment.BEFORE_SEND):
             return [Die()]
         if self._agenda.take(Cut, told):

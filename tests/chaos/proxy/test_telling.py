@@ -85,6 +85,19 @@ def test_dropped_event_is_never_told_even_when_a_new_stream_tells_it_again():
     assert script.trace.reached == [told("a", 1)]
 
 
+def test_dropped_event_that_no_other_follows_is_told_late():
+    script = Script(faults.Drop(told("a", 1)))
+    assert [*script.take("a", 1, now=1.0), *script.take("b", 1, now=2.0)] == ["b1"]
+    assert script.due(10.9) == []
+    assert script.due(11.0) == ["a1"]
+    assert script.take("a", 2, now=12.0) == ["a2"]
+
+
+def test_kill_at_the_event_after_a_dropped_one_is_not_lost():
+    script = Script(faults.Drop(told("a", 1)), Kill(told("a", 2), Moment.BEFORE_SEND))
+    assert [*script.take("a", 1), *script.take("a", 2)] == [Die]
+
+
 def test_replayed_event_comes_right_after_the_later_one():
     script = Script(faults.Replay(told("a", 1), told("a", 2)))
     assert [step for version in (1, 2, 3) for step in script.take("a", version)] == [

@@ -1,0 +1,74 @@
+"""A fixed sample of the campaigns: every plan of sample.jsonl, judged, in each run of the tests.
+
+The plans were drawn by ``python tests/chaos/fairlead_chaos sample``; ``replay`` carries one out
+alone. The references are learned here, so the sample follows the product.
+"""
+
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fairlead_chaos import faults, soak
+from fairlead_chaos.scenarios import catalogue
+from fairlead_chaos.soak import Course
+
+pytestmark = pytest.mark.cluster
+in_module_loop = pytest.mark.asyncio(loop_scope="module")
+LINES = (Path(__file__).parent / "sample.jsonl").read_text().splitlines()
+PLANS = [faults.from_json(line) for line in LINES]
+TOLD = {plan.scenario: catalogue.ALL[plan.scenario] for plan in PLANS}
+SCENARIOS = list(TOLD.values())
+NUM_PARALLEL = 12
+NUM_WANTED = 60
+
+
+def named(plan):
+    """A plan's id: its scenario and what it does there, in a few words."""
+    words = []
+    for fault in plan.faults:
+        point = faults.point(fault)
+        what = getattr(point, "verb", None) or getattr(point, "type", None)
+        words.append(f"{type(fault).__name__}-{what}-{point.resource}-{point.nth}")
+    return "-".join([plan.scenario, *words])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def campaign(world, tmp_path_factory):
+    """The sample's scenarios, each told twice undisturbed."""
+    logs = tmp_path_factory.mktemp("findings")
+    course = Course(num_parallel=NUM_PARALLEL, most=len(PLANS), seed=0, say=print, logs=logs)
+    made = soak.chaos(world, TOLD, course)
+    made.undisturbed = await made.learn(TOLD, 2)
+    return made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tally(campaign):
+    """All plans carried out, side by side."""
+    return await campaign.run(PLANS)
+
+
+def test_sample_is_of_many_scenarios_and_every_kind_of_fault():
+    assert len(set(LINES)) >= NUM_WANTED
+    kinds = {type(fault) for plan in PLANS for fault in plan.faults}
+    assert kinds == set(faults.KINDS.values())
+    assert {scenario.kind for scenario in SCENARIOS} == {"FineTuneJob", "ModelService"}
+
+
+@in_module_loop
+async def test_undisturbed_runs_end_alike(campaign):
+    assert soak.undisturbed(campaign.undisturbed) == []
+
+
+@pytest.mark.parametrize("plan", PLANS, ids=named)
+@in_module_loop
+async def test_run_under_a_plan_ends_like_the_undisturbed(tally, plan):
+    found = [str(finding) for one in tally.failed if one.plan == plan for finding in one.findings]
+    assert found == [], plan.to_json()
+
+
+@in_module_loop
+async def test_every_plan_happened(tally):
+    assert dict(tally.missed) == {}
+    assert tally.happened.total() == len(PLANS)
