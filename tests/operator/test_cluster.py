@@ -162,6 +162,23 @@ async def test_a_listing_whose_pages_grew_too_old_is_made_anew_in_one_piece(wire
     assert asked == {"labelSelector": "app.kubernetes.io/managed-by=fairlead"}
 
 
+SELECTORS = [
+    pytest.param(kube.POD, {}, "app.kubernetes.io/managed-by=fairlead", id="children"),
+    pytest.param(
+        kube.POD, {"a/b": "c", "d": "e"}, "app.kubernetes.io/managed-by=fairlead,a/b=c,d=e",
+        id="some-children",
+    ),
+    pytest.param(kube.CLAIM, {"a": "b"}, "a=b", id="no-children"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "labels", "selector"), SELECTORS)
+async def test_a_listing_is_narrowed_by_the_api_server(wire, kind, labels, selector):
+    wire.answer(200, {"metadata": {}, "items": []})
+    await wire.api.list_heads(kind, "team", labels)
+    assert wire.requests[0][0].query["labelSelector"] == selector
+
+
 @pytest.mark.parametrize(("status", "there"), [(200, True), (404, False)])
 async def test_existence_is_asked_without_the_content(wire, status, there):
     wire.answer(status)

@@ -79,7 +79,8 @@ async def with_ended_attempt(world, job, counted_attempt=0):
     world.cluster.edit(batch, status={"succeeded": 1, "conditions": [COMPLETE]})
     world.cluster.deafen()
     pod = thing(kube.POD, "tune-prepare-a1-0-abcde")
-    pod["metadata"] |= {"labels": labels, "ownerReferences": [owner(batch)]}
+    of_job = {"batch.kubernetes.io/controller-uid": batch["metadata"]["uid"]}
+    pod["metadata"] |= {"labels": labels | of_job, "ownerReferences": [owner(batch)]}
     return FineTuneJob.read(live), pod
 
 

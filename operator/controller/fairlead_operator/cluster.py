@@ -115,9 +115,16 @@ class ApiCluster:
             return False
         return True
 
-    async def list_heads(self, kind: Kind, namespace: str | None = None) -> list[Manifest]:
-        """Metadata of every object of a kind; of our children only, where the kind is one."""
-        selector = {"labelSelector": names.SELECTOR_MANAGED} if kind.child else {}
+    async def list_heads(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[Manifest]:
+        """Metadata of every object of a kind; of our children only, where the kind is one.
+
+        ``labels`` are those that the objects must have besides.
+        """
+        wanted = [names.SELECTOR_MANAGED] if kind.child else []
+        wanted += [f"{label}={value}" for label, value in (labels or {}).items()]
+        selector = {"labelSelector": ",".join(wanted)} if wanted else {}
         try:
             return await self._list(kind, namespace, selector | {"limit": str(CHUNK)})
         except kube.Expired:  # too slow for its pages: one piece can't grow too old

@@ -17,6 +17,7 @@ Errors::
     └── Unavailable              429, 5xx, timeout, no connection: the same call may succeed later
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -197,8 +198,13 @@ class Cluster(Protocol):
         """Whether an object is there, without reading its content."""
         ...
 
-    async def list_heads(self, kind: Kind, namespace: str | None = None) -> list[Manifest]:
-        """Metadata of every object of a kind; of our children only, where the kind is one."""
+    async def list_heads(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[Manifest]:
+        """Metadata of every object of a kind; of our children only, where the kind is one.
+
+        ``labels`` are those that the objects must have besides.
+        """
         ...
 
     async def create(self, manifest: Manifest) -> Manifest:

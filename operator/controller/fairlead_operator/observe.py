@@ -24,6 +24,7 @@ from fairlead_operator.store import Key, Store
 
 REMEMBER_SECONDS: Final = 20.0
 REMEMBER_API_SECONDS: Final = 10.0
+_LABEL_JOB_UID: Final = "batch.kubernetes.io/controller-uid"  # put on pods by Kubernetes
 _MOST_REMEMBERED: Final = 10_000
 
 AnswerT = TypeVar("AnswerT")
@@ -139,7 +140,9 @@ class Observer:
                 await self._read_pods(key.namespace, head["uid"])
 
     async def _read_pods(self, namespace: str, owner_uid: str) -> None:
-        for found in await self._cluster.list_heads(kube.POD, namespace):
+        """Read a Job's pods: those alone, for many jobs may fall behind at once."""
+        of_job = {_LABEL_JOB_UID: owner_uid}
+        for found in await self._cluster.list_heads(kube.POD, namespace, of_job):
             if plan.owned_by(found, owner_uid):
                 with suppress(kube.NotFound):  # gone meanwhile
                     name = kube.metadata(found)["name"]

@@ -9,7 +9,7 @@ of the cluster tier.
 import copy
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -94,19 +94,19 @@ class MemoryCluster:
         self._begin("get", kind, name)
         return (namespace, name) in self._objects[kind]
 
-    async def list_heads(self, kind: Kind, namespace: str | None = None) -> list[Manifest]:
+    async def list_heads(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> list[Manifest]:
         """Metadata of every object of a kind; of our children only, where the kind is one."""
         self._begin("list", kind, "")
+        wanted = {names.LABEL_MANAGED_BY: names.MANAGED_BY} if kind.child else {}
+        wanted |= labels or {}
         heads = [{"metadata": kube.metadata(found)} for found in self.all(kind)]
         return [
             head
             for head in heads
             if namespace in (None, head["metadata"]["namespace"])
-            and (
-                not kind.child
-                or (head["metadata"].get("labels") or {}).get(names.LABEL_MANAGED_BY)
-                == names.MANAGED_BY
-            )
+            and wanted.items() <= (head["metadata"].get("labels") or {}).items()
         ]
 
     async def create(self, manifest: Manifest) -> Manifest:
