@@ -11,7 +11,7 @@ LOCK := $(UV) pip compile --quiet --generate-hashes --no-emit-index-url --python
 DISTRIBUTIONS := operator/api operator/controller operator/cli trainer server airflow cluster
 PYTHON_ROOTS := $(DISTRIBUTIONS) tests examples
 
-.PHONY: help venv up down status demo airflow screenshots images test test-fast test-cluster test-e2e bench-airflow bench-operator gates format crds lock
+.PHONY: help venv up down status demo airflow screenshots images test test-fast test-cluster test-e2e soak bench-airflow bench-operator gates format crds lock
 
 help:  ## list the verbs
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 16
@@ -73,6 +73,12 @@ test-cluster: $(STAMP)  ## tests against a real API server
 
 test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
+
+soak: $(STAMP)  ## campaigns of the proof harness, results to docs/testing (hours; MOST=1200 runs of each)
+	@$(PY) tests/chaos/fairlead_model --states 1000000 --seed 1 --processes 2 --write docs/testing/model.json
+	@FAIRLEAD_RESULTS=docs/testing $(PY) -m pytest -q -m cluster tests/cluster/admission
+	@$(PY) tests/chaos/fairlead_chaos soak --most $(or $(MOST),1200) --write docs/testing
+	@$(PY) tests/chaos/fairlead_chaos pages
 
 bench-airflow: $(STAMP)  ## thousands of waiting tasks: shared watch against polling (25 min; WRITE=1: to docs/)
 	@$(PY) tests/bench/waiters $(if $(WRITE),--write docs/benchmarks)

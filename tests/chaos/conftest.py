@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from fairlead_chaos import lab
 
-NUM_NODES = 12  # one a run at the same time
+NUM_NODES = 20  # one a run at the same time
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fairlead_chaos import faults, soak
+from fairlead_chaos import faults, soak, usage
 from fairlead_chaos.scenarios import catalogue
 from fairlead_chaos.soak import Course
 
@@ -19,7 +19,7 @@ LINES = (Path(__file__).parent / "sample.jsonl").read_text().splitlines()
 PLANS = [faults.from_json(line) for line in LINES]
 TOLD = {plan.scenario: catalogue.ALL[plan.scenario] for plan in PLANS}
 SCENARIOS = list(TOLD.values())
-NUM_PARALLEL = 12
+NUM_PARALLEL = 20
 NUM_WANTED = 60
 
 
@@ -72,3 +72,8 @@ async def test_run_under_a_plan_ends_like_the_undisturbed(tally, plan):
 async def test_every_plan_happened(tally):
     assert dict(tally.missed) == {}
     assert tally.happened.total() == len(PLANS)
+
+
+@in_module_loop
+async def test_no_operator_needed_a_right_that_the_chart_does_not_grant(tally, world):
+    assert usage.compared(world).missing == ()

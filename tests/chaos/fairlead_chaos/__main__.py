@@ -177,7 +177,10 @@ async def soaked(asked: argparse.Namespace) -> int:
             bad = bad or bool(body["findings"] or body.get("undisturbed"))
             if asked.write:
                 results.write(asked.write / f"{name}.json", body)
-        return int(bad)
+        used = soak.rights(opened, course)
+        if asked.write:
+            results.write(asked.write / "rights.json", used)
+        return int(bad or bool(used["missing"]))
 
     return await in_lab(asked, scenarios, work)
 

@@ -78,11 +78,16 @@ class Lab:
     upstream: Upstream
     nursery: Nursery
     rbac: list[Manifest]
+    audit_log: Path
     nodes: "asyncio.Queue[str]" = field(default_factory=asyncio.Queue)
+    namespaces: list[str] = field(default_factory=list)
+    """Of every run so far."""
 
     def cell(self, scenario: Scenario, plan: Plan | None = None, bug: str | None = None) -> Cell:
         """A run of a scenario, undisturbed where there is no plan."""
-        return Cell(self, scenario, plan or Plan(scenario.name), bug)
+        made = Cell(self, scenario, plan or Plan(scenario.name), bug)
+        self.namespaces.append(made.namespace)
+        return made
 
     def gate(self, plan: Plan, kill: Callable[[], Awaitable[None]]) -> Gate:
         """A new proxy."""
@@ -121,7 +126,7 @@ async def open_lab(
         nursery = await stack.enter_async_context(Nursery())
         await stack.enter_async_context(kwok.running(plane.kwok, name, chosen, folder))
         nodes = await stack.enter_async_context(kwok.nodes(admin, name, num_nodes))
-        lab = Lab(name, folder, admin, upstream, nursery, rbac)
+        lab = Lab(name, folder, admin, upstream, nursery, rbac, plane.audit_log)
         for node in nodes:
             lab.nodes.put_nowait(node)
         stack.push_async_callback(_remove_namespaces, admin, name)

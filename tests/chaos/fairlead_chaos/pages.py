@@ -60,6 +60,7 @@ def page(found: Mapping[str, Result]) -> str:
             "transitions": _transitions,
             "model": _model,
             "admission": _admission,
+            "rights": _rights,
         }.items()
         if name in found
     ]
@@ -99,7 +100,7 @@ def _model(result: Result) -> str:
 ## The planners, model-checked
 
 {result["states"]:,} states and {result["transitions"]:,} transitions of the running `plan()`
-functions: {len(result["violations"])} violations. {_of(result).capitalize()}.
+functions: {result["violations"]} violations. {_of(result).capitalize()}.
 """
 
 
@@ -110,6 +111,18 @@ def _admission(result: Result) -> str:
         if isinstance(value, int) and key != "seed"
     ]
     return "## Admission\n\n" + "\n".join(lines) + f"\n\n{_of(result).capitalize()}.\n"
+
+
+def _rights(result: Result) -> str:
+    excused = "".join(f"- {right}: {why}\n" for right, why in sorted(result["excused"].items()))
+    return f"""\
+## Rights
+
+Of the operators of {result["runs"]:,} runs, by the API server's audit log: {len(result["missing"])}
+calls without a right, {len(result["unused"])} rights that none used. {_of(result).capitalize()}.
+Not counted are rights that no run can use:
+
+{excused}"""
 
 
 def _of(result: Result) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fairlead_chaos import oracle, plans, results, transcript, transitions, walk, witness
+from fairlead_chaos import oracle, plans, results, transcript, transitions, usage, walk, witness
 from fairlead_chaos.campaign import Campaign, Oracle
 from fairlead_chaos.faults import Plan
 from fairlead_chaos.lab import Lab
@@ -137,6 +137,23 @@ async def ways(lab: Lab, course: Course) -> dict[str, Any]:
         "from_scratch": len(scratch),
         "by_kind": dict(sorted(Counter(map(_kind_of_way, chosen)).items())),
         "findings": {name: lines for name, lines in sorted(wrong.items()) if lines},
+    }
+
+
+def rights(lab: Lab, course: Course) -> dict[str, Any]:
+    """What the operators of all runs were granted against what they used; the body of its file."""
+    found = usage.compared(lab)
+    for right in found.missing:
+        course.say(f"FOUND a call without a right: {right}")
+    for right in found.unused:
+        course.say(f"a right that no run used: {right}")
+    return results.head(course.seed) | {
+        "runs": len(lab.namespaces),
+        "missing": found.missing,
+        "unused": found.unused,
+        "excused": {
+            f"{verb} {resource}.{group}": why for (group, resource, verb), why in usage.RARE.items()
+        },
     }
 
 

@@ -79,10 +79,11 @@ async def deleted(job: Job) -> None:
 
 
 async def deleted_suspended(job: Job) -> None:
-    """Deleted while it is suspended."""
+    """Deleted while it is suspended, and nothing runs any more: else the collector may be first."""
     await job.create()
     await job.trains()
     await job.suspended()
+    await job.has_no_pods(Stage.TRAIN)
     await job.delete()
     await job.is_collected((Stage.PREPARE, 1), (Stage.TRAIN, 1))
 
