@@ -7,7 +7,7 @@ from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
 from fairlead_operator import kube
 from fairlead_operator.observe import REMEMBER_API_SECONDS, REMEMBER_SECONDS, Observer
-from fairlead_operator.store import Key
+from fairlead_operator.store import Key, Store
 
 COMPLETE = {"type": "Complete", "status": "True"}
 JOB = Key(kube.FINETUNEJOB, "team", "tune")
@@ -113,13 +113,18 @@ async def test_pods_of_an_attempt_that_is_counted_are_not_asked_for(world, obser
     assert seen.pods == ()
 
 
-async def test_running_attempt_that_the_watch_does_not_show_is_read(world, observer, job):
-    """Else an old listing would count it as deleted, and then delete it."""
+@pytest.mark.parametrize("owner_uid", [None, "before"], ids=["nothing", "of-the-job-before"])
+async def test_running_attempt_that_an_old_listing_does_not_show_is_read(world, job, owner_uid):
+    """Else it would be counted as deleted, and then deleted."""
     resource, _ = await with_ended_attempt(world, job)
     (batch,) = world.cluster.all(kube.JOB)
-    world.store.drop(kube.JOB, "team", "tune-prepare-a1", batch["metadata"]["uid"])
     world.cluster.edit(batch, status={"active": 1})
-    seen = await observer.observe(JOB, resource)
+    restarted = Store()
+    if owner_uid:
+        references = [batch["metadata"]["ownerReferences"][0] | {"uid": owner_uid}]
+        old = {"uid": "old", "resourceVersion": "1", "ownerReferences": references}
+        restarted.put(kube.JOB, batch | {"metadata": batch["metadata"] | old})
+    seen = await Observer(world.cluster, restarted, lambda: 0.0).observe(JOB, resource)
     assert [one["metadata"]["uid"] for one in seen.jobs] == [batch["metadata"]["uid"]]
 
 

@@ -126,8 +126,9 @@ class Observer:
             if stage.attempt > stage.counted_attempt
         }
         place = key.namespace
+        seen = {kube.metadata(child)["name"] for child in self._owned(key, kube.JOB, job)}
         for name, stage in uncounted.items():
-            if stage.state == "Running" and self._store.get(kube.JOB, place, name) is None:
+            if stage.state == "Running" and name not in seen:
                 with suppress(kube.NotFound):  # so it was deleted
                     self._store.put(kube.JOB, await self._cluster.get(kube.JOB, place, name))
         for child in self._owned(key, kube.JOB, job):
