@@ -73,7 +73,7 @@ async def unpaced(cluster, api):
     """A client that makes a thousand jobs at once."""
     config = client.Configuration()
     await client.load_kube_config(str(cluster.kubeconfig), client_configuration=config)
-    there = client.ApiCluster(config, lambda *_: None, client.Pace(1e6, 1e6))
+    there = client.ApiCluster(config, lambda *_: None, Pace(1e6, 1e6))
     yield there
     await there.close()
 

@@ -9,7 +9,8 @@ from aiohttp.test_utils import TestServer
 
 from fairlead_operator import cluster as client
 from fairlead_operator import kube
-from fairlead_operator.cluster import ApiCluster, Configuration, Pace
+from fairlead_operator.cluster import ApiCluster, Configuration
+from fairlead_operator.pace import Pace
 
 HEAD = {"name": "c", "namespace": "team"}
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": HEAD}

@@ -18,6 +18,7 @@ import aiohttp
 from fairlead_api import names
 from fairlead_operator import kube, lean
 from fairlead_operator.kube import Kind
+from fairlead_operator.pace import Pace
 from fairlead_operator.plan import Manifest
 
 lean.prepare()  # before the first import of the client, or it loads every model there is
@@ -34,11 +35,6 @@ ATTEMPTS: Final = 4
 LONGEST_PAUSE_SECONDS: Final = 8.0
 CONNECTIONS: Final = 64
 CHUNK: Final = 500
-QPS: Final = 1000.0
-BURST: Final = 1000.0
-"""A guard against a loop that runs wild: what is under way at once is bounded by the workers, and
-the API server shares itself out fairly. A thousand jobs begin with three writes each: at 200 a
-second the pace alone would hold the last of them up for 13 s."""
 
 _JSON: Final = "application/json"
 _APPLY: Final = "application/apply-patch+yaml"
@@ -49,23 +45,6 @@ Observer = Callable[[str, str, int, float], None]
 """Told of each request: verb, plural, HTTP code (0: no answer), seconds."""
 Fence = Callable[[], float]
 """Asked before a write is sent: for how many seconds it may still be; raises where it may not."""
-
-
-class Pace:
-    """A token bucket: at most ``burst`` requests at once and ``qps`` a second after that."""
-
-    def __init__(self, qps: float = QPS, burst: float = BURST) -> None:
-        self._qps, self._burst = qps, burst
-        self._tokens, self._seen = burst, time.monotonic()
-
-    async def wait(self) -> None:
-        """Return when one more request may go."""
-        now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._seen) * self._qps)
-        self._seen = now
-        self._tokens -= 1
-        if self._tokens < 0:
-            await asyncio.sleep(-self._tokens / self._qps)
 
 
 async def configuration() -> Configuration:
@@ -118,10 +97,7 @@ class ApiCluster:
     async def list_heads(
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> list[Manifest]:
-        """Metadata of every object of a kind; of our children only, where the kind is one.
-
-        ``labels`` are those that the objects must have besides.
-        """
+        """Metadata of every object of a kind; of our children only, where the kind is one."""
         wanted = [names.SELECTOR_MANAGED] if kind.child else []
         wanted += [f"{label}={value}" for label, value in (labels or {}).items()]
         selector = {"labelSelector": ",".join(wanted)} if wanted else {}
