@@ -24,6 +24,7 @@ from fairlead_airflow import hooks, operators, triggers
 from fairlead_api import names
 from fairlead_cluster import control_plane, down, settings, up
 from fairlead_operator import cluster as client
+from fairlead_operator.pace import Pace
 
 pytestmark = pytest.mark.cluster
 
