@@ -1,6 +1,8 @@
 """Kopf watches for us and does nothing else."""
 
 import asyncio
+import contextlib
+import logging
 
 import pytest
 
@@ -96,7 +98,7 @@ def watched(world, job, monkeypatch):
     monkeypatch.setattr(handlers.queueing, "watcher", watcher)
 
     async def follow(kind):
-        with handlers._straight(world.intake):
+        with handlers._straight(world.intake), contextlib.suppress(handlers.WatchEnded):
             await handlers.queueing.watcher(
                 resource=resource(kind), settings=None, namespace=None, operator_paused=None
             )
@@ -128,12 +130,51 @@ async def test_a_long_listing_lets_others_have_their_turn(world, job, monkeypatc
 
     monkeypatch.setattr(handlers.watching, "infinite_watch", infinite_watch)
     task = asyncio.create_task(other())
-    with handlers._straight(world.intake):
+    with handlers._straight(world.intake), pytest.raises(handlers.WatchEnded, match="finetunejobs"):
         await handlers.queueing.watcher(
             resource=resource(kube.FINETUNEJOB), settings=None, namespace=None, operator_paused=None
         )
     task.cancel()
     assert turns == [handlers.EVENTS_A_TURN * number for number in (1, 2, 3)]
+
+
+async def test_one_object_that_cannot_be_kept_ends_no_watch(world, watched, caplog, monkeypatch):
+    follow, _ = watched
+    taken = world.intake.event
+
+    def refuse_once(kind, type_, manifest):
+        monkeypatch.setattr(world.intake, "event", taken)
+        raise ValueError("of a shape that nobody knows")
+
+    monkeypatch.setattr(world.intake, "event", refuse_once)
+    with caplog.at_level(logging.ERROR):
+        await follow(kube.FINETUNEJOB)
+    assert "FineTuneJob team/tune can't be kept" in caplog.text
+    await follow(kube.FINETUNEJOB)
+    assert world.store.get(kube.FINETUNEJOB, "team", "tune") is not None
+
+
+async def test_a_watch_that_may_time_out_is_never_waited_in(world, job, monkeypatch):
+    """Kopf's timeout is open while an event of a watch is taken in: it would cancel the watcher."""
+    turns = []
+
+    async def infinite_watch(**_):
+        for number in range(handlers.EVENTS_A_TURN * 2):
+            head = {"name": f"j{number}", "uid": str(number), "resourceVersion": "5"}
+            yield {"type": "ADDED", "object": job | {"metadata": job["metadata"] | head}}
+        yield {"type": "BOOKMARK", "object": {}}
+
+    async def other():
+        turns.append(len(list(world.store.keys(kube.FINETUNEJOB))))
+
+    monkeypatch.setattr(handlers.watching, "infinite_watch", infinite_watch)
+    task = asyncio.create_task(other())
+    with handlers._straight(world.intake), contextlib.suppress(handlers.WatchEnded):
+        await handlers.queueing.watcher(
+            resource=resource(kube.FINETUNEJOB), settings=None, namespace=None, operator_paused=None
+        )
+    assert turns == []
+    await task
 
 
 async def test_kopf_follows_itself_what_it_needs_itself(world, watched):

@@ -357,6 +357,21 @@ async def test_of_many_reports_only_the_newest_is_written(world, job, counts):
     assert world.cluster.writes() == [("apply", "FineTuneJob", "tune")]
 
 
+async def test_a_job_whose_reports_wait_is_read_once_a_version(world, job, writer, monkeypatch):
+    """It may hold half a megabyte of rows, and its pods report every few seconds."""
+    key = await world.make(job)
+    reads, get = [], world.store.get
+    monkeypatch.setattr(world.store, "get", lambda *of: reads.append(of) or get(*of))
+    for number in range(20):
+        writer.put(PLACE, at(number, seconds=number))
+        writer._due(PLACE, float(number))
+        writer._forget(float(number))
+    assert len(reads) == 1
+    world.cluster.edit(await world.live(key), status={"phase": "Training"})
+    writer._due(PLACE, 20.0)
+    assert len(reads) == 2
+
+
 async def test_reports_of_many_jobs_are_spread(world, job, counts):
     writer = Writer(world.cluster, world.store, counts, writes_per_second=50)
     for number in range(10):

@@ -249,3 +249,40 @@ def test_phases_are_counted_as_objects_come_and_go(store, events, phases):
             store.put(kube.POD, event)
     assert store.phases(kube.POD) == phases
     assert store.phases(kube.JOB) == {}
+
+
+ODD = [
+    pytest.param(kube.MODELSERVICE, {"spec": None}, id="spec-null"),
+    pytest.param(kube.MODELSERVICE, {"spec": {"model": None}}, id="model-null"),
+    pytest.param(kube.MODELSERVICE, {"spec": {"model": "base"}}, id="model-a-word"),
+    pytest.param(
+        kube.MODELSERVICE, {"spec": {"model": {"fineTuneJobRef": {}}}}, id="reference-empty"
+    ),
+    pytest.param(kube.MODELSERVICE, {"status": {"phase": 7}}, id="phase-a-number"),
+    pytest.param(
+        kube.FINETUNEJOB,
+        {"spec": {}, "status": {"conditions": [{"type": "Complete", "status": "True"}, {}]}},
+        id="ended-without-datasets",
+    ),
+    pytest.param(
+        kube.FINETUNEJOB,
+        {"status": {"conditions": [{"type": "Failed", "status": "True"}]}},
+        id="ended-without-spec",
+    ),
+    pytest.param(kube.JOB, {"metadata": {"labels": None}}, id="labels-null"),
+]
+
+
+@pytest.mark.parametrize(("kind", "odd"), ODD)
+def test_what_an_older_schema_let_in_is_kept_and_replaced(kind, odd):
+    """The pass over it says what is wrong; the cache must not fail for it, at each start again."""
+    store = Store()
+    head = {"name": "odd", "namespace": "team", "uid": "u"} | odd.get("metadata", {})
+    for version in ("1", "2"):
+        body = odd | {"metadata": head | {"resourceVersion": version}}
+        assert store.put(kind, {"apiVersion": kind.api_version, "kind": kind.kind, **body})
+    assert store.uid(kind, "team", "odd") == "u"
+    assert store.version(kind, "team", "odd") == 2
+    assert store.get(kind, "team", "odd")["metadata"]["name"] == "odd"
+    assert store.drop(kind, "team", "odd", "u")
+    assert (store.uid(kind, "team", "odd"), store.version(kind, "team", "odd")) == (None, 0)

@@ -21,6 +21,7 @@ from fairlead_operator import kube
 from fairlead_operator.intake import Intake
 from fairlead_operator.kube import Kind
 
+logger: Final = logging.getLogger(__name__)
 REQUEST_SECONDS: Final = 30.0
 CHUNK: Final = 100
 """Objects a page. All kinds are listed at once when the operator starts, and a page in memory is
@@ -91,6 +92,20 @@ class _NoMemories(inventory.ResourceMemories):
         return await super().recall(raw_body, **(options | {"ephemeral": True}))
 
 
+def _take_in(intake: Intake, kind: Kind, event: kopf.RawEvent) -> None:
+    """Take in one event; one object that can't be kept must not end the watch of all others."""
+    try:
+        intake.event(kind, event["type"], dict(event["object"]))
+    except Exception:
+        head = kube.metadata(dict(event["object"]))
+        place = f"{head.get('namespace')}/{head.get('name')}"
+        logger.exception("%s %s can't be kept in the cache, it is passed over", kind.kind, place)
+
+
+class WatchEnded(Exception):
+    """Kopf's watch of a kind came to an end, which it never should."""
+
+
 Watcher = Callable[..., Coroutine[Any, Any, None]]
 """Kopf's: follows one kind of object for ever."""
 
@@ -116,13 +131,16 @@ def _straight(intake: Intake) -> Iterator[None]:
             namespace=options["namespace"],
             operator_paused=options["operator_paused"],
         )
-        num_seen = 0
+        num_listed = 0
         async for event in stream:
-            if not isinstance(event, watching.Bookmark) and event["type"] != "BOOKMARK":
-                intake.event(kind, event["type"], dict(event["object"]))
-                num_seen += 1
-            if num_seen % EVENTS_A_TURN == 0:
+            if isinstance(event, watching.Bookmark) or event["type"] == "BOOKMARK":
+                continue
+            _take_in(intake, kind, event)
+            # Only while listing: a watch has a timeout open here, and ends where it fires.
+            num_listed += event["type"] is None
+            if event["type"] is None and num_listed % EVENTS_A_TURN == 0:
                 await asyncio.sleep(0)  # a page of a listing would keep the lease waiting
+        raise WatchEnded(f"the watch of {kind.plural} ended; leaving, for a restart lists anew")
 
     queueing.watcher = watcher
     try:

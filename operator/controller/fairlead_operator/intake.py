@@ -31,7 +31,7 @@ class Intake:
             self._store.drop(kind, namespace, name, head["uid"], kube.version(manifest))
             changed = True
         else:
-            if type_ is None and self._store.get(kind, namespace, name) is not None:
+            if type_ is None and self._store.uid(kind, namespace, name) is not None:
                 self.listed_again.set()
             changed = self._store.put(kind, manifest)
         self._concern(kind, manifest, Key(kind, namespace, name), changed)

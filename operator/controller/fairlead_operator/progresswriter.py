@@ -78,20 +78,27 @@ class Writer:
         self._uids: dict[Place, str] = {}  # of the jobs that the newest reports are about
         self._tried: dict[Place, tuple[float, int]] = {}  # moment and percent of the last try
         self._noticed: dict[Place, tuple[datetime | None, float]] = {}  # what stands, since when
+        self._read: dict[Place, tuple[int, Progress | None]] = {}  # what stands, by the version
         self._refused: set[Place] = set()  # jobs whose last write was refused, and so was told
         self._wake = asyncio.Event()
 
     def put(self, place: Place, progress: Progress) -> None:
         """Take over a job's newest progress; it is written when its turn comes."""
-        job = self._store.get(kube.FINETUNEJOB, *place)
-        if job is not None and self._uids.get(place) != (uid := kube.metadata(job)["uid"]):
+        uid = self._store.uid(kube.FINETUNEJOB, *place)
+        if uid is not None and self._uids.get(place) != uid:
             self._uids[place] = uid
             self._newest.pop(place, None)  # of the job before it of that name
-        self._newest[place] = _with_steps(progress, self._newest.get(place) or told(job))
+        self._newest[place] = _with_steps(progress, self._newest.get(place) or self._told(place))
         self._wake.set()
 
     def _told(self, place: Place) -> Progress | None:
-        return told(self._store.get(kube.FINETUNEJOB, *place))
+        """What stands; a job, which may hold its rows, is read once a version."""
+        version = self._store.version(kube.FINETUNEJOB, *place)
+        read = self._read.get(place)
+        if read is None or read[0] != version:
+            job = self._store.get(kube.FINETUNEJOB, *place)
+            read = self._read[place] = (version, told(job))
+        return read[1]
 
     async def forever(self) -> None:
         """Write what is due, one at a time."""
@@ -148,9 +155,11 @@ class Writer:
         old = [place for place, (at, _) in self._tried.items() if now - at > self._job_seconds]
         for place in old:
             del self._tried[place]
-        for place in (self._refused | set(self._noticed) | set(self._uids)) - set(self._newest):
-            if self._store.get(kube.FINETUNEJOB, *place) is None:
+        known = self._refused | self._noticed.keys() | self._uids.keys() | self._read.keys()
+        for place in known - self._newest.keys():
+            if self._store.uid(kube.FINETUNEJOB, *place) is None:
                 self._uids.pop(place, None)
+                self._read.pop(place, None)
                 self._refused.discard(place)
                 self._noticed.pop(place, None)
 

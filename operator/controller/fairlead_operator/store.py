@@ -48,6 +48,7 @@ class _Entry:
     uid: str
     version: int
     phase: str
+    parent: Key | None
     content: bytes
 
 
@@ -75,10 +76,11 @@ class Store:
         if held is not None:
             self._unlink(kind, held)
         content = self._encoded(kind, slim(kind, manifest))
-        phase = sys.intern((manifest.get("status") or {}).get("phase") or "")
-        entry = _Entry(*place, head.get("uid", ""), version, phase, content)
+        phase = sys.intern(str((manifest.get("status") or {}).get("phase") or ""))
+        parent = parent_of(manifest) if kind.child else None
+        entry = _Entry(*place, head.get("uid", ""), version, phase, parent, content)
         self._entries[kind][place] = entry
-        self._link(kind, manifest, entry)
+        self._link(kind, entry, _reference_of(manifest) if kind == kube.MODELSERVICE else "")
         return True
 
     def drop(self, kind: Kind, namespace: str, name: str, uid: str, version: int = 0) -> bool:
@@ -100,6 +102,16 @@ class Store:
     def is_gone(self, kind: Kind, namespace: str, name: str, version: int) -> bool:
         """Whether an object was dropped after that version of it."""
         return self._gone.get((kind, namespace, name), -1) >= version
+
+    def uid(self, kind: Kind, namespace: str, name: str) -> str | None:
+        """The uid of an object, None where it isn't held: what ``get`` would decode all for."""
+        held = self._entries[kind].get((namespace, name))
+        return held.uid if held else None
+
+    def version(self, kind: Kind, namespace: str, name: str) -> int:
+        """The resourceVersion of an object as last seen; 0 where it isn't held."""
+        held = self._entries[kind].get((namespace, name))
+        return held.version if held else 0
 
     def get(self, kind: Kind, namespace: str, name: str) -> Manifest | None:
         """A copy of an object, as last seen."""
@@ -143,26 +155,31 @@ class Store:
         decoded: dict[str, Any] = json.loads(content)
         return decoded
 
-    def _link(self, kind: Kind, manifest: Manifest, entry: _Entry) -> None:
+    def _link(self, kind: Kind, entry: _Entry, job: str) -> None:
         self._phases[kind][entry.phase] += 1
-        parent = parent_of(manifest)
-        if kind.child and parent:
-            self._children[parent].add((kind, entry.name))
-        job = (manifest.get("spec") or {}).get("model", {}).get("fineTuneJobRef")
-        if kind == kube.MODELSERVICE and job:
+        if entry.parent:
+            self._children[entry.parent].add((kind, entry.name))
+        if job:
             service = Key(kind, entry.namespace, entry.name)
-            self._reference[service] = Key(kube.FINETUNEJOB, entry.namespace, job["name"])
+            self._reference[service] = Key(kube.FINETUNEJOB, entry.namespace, job)
             self._services_of[self._reference[service]].add(service)
 
     def _unlink(self, kind: Kind, entry: _Entry) -> None:
         self._phases[kind][entry.phase] -= 1
-        parent = parent_of(self._decoded(kind, entry))
-        if kind.child and parent:
-            _discard(self._children, parent, (kind, entry.name))
+        if entry.parent:
+            _discard(self._children, entry.parent, (kind, entry.name))
         service = Key(kind, entry.namespace, entry.name)
         job = self._reference.pop(service, None)
         if job is not None:
             _discard(self._services_of, job, service)
+
+
+def _reference_of(service: Manifest) -> str:
+    """Name of the FineTuneJob that a ModelService names; stored ones may be of any shape."""
+    found: Any = service.get("spec")
+    for field in ("model", "fineTuneJobRef", "name"):
+        found = found.get(field) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else ""
 
 
 def parent_of(manifest: Manifest) -> Key | None:
@@ -198,7 +215,7 @@ def slim(kind: Kind, manifest: Manifest) -> Manifest:
     if "spec" in kept and kind in _SPEC:
         kept["spec"] = _SPEC[kind](kept["spec"])
     if kind == kube.FINETUNEJOB and _has_ended(kept):
-        kept["spec"] = _without_rows(kept["spec"])
+        kept["spec"] = _without_rows(kept.get("spec") or {})
     return kept
 
 
@@ -211,7 +228,7 @@ _SPEC: Final[dict[Kind, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 def _has_ended(job: Manifest) -> bool:
     """Whether a FineTuneJob's run file, which holds its rows, will never be written again."""
     found = (job.get("status") or {}).get("conditions") or []
-    return any(c["type"] in _ENDS and c["status"] == "True" for c in found)
+    return any(c.get("type") in _ENDS and c.get("status") == "True" for c in found)
 
 
 _ENDS: Final = (FineTuneJobCondition.COMPLETE, FineTuneJobCondition.FAILED)
@@ -221,7 +238,7 @@ def _without_rows(spec: dict[str, Any]) -> dict[str, Any]:
     """A FineTuneJob's spec whose inline rows, up to half a megabyte, made room for a word."""
     datasets = [
         dataset | {"inline": "left out"} if "inline" in dataset else dataset
-        for dataset in spec["datasets"]
+        for dataset in spec.get("datasets") or []
     ]
     return spec | {"datasets": datasets}
 
