@@ -6,6 +6,7 @@ every job's ConfigMap that carries it: renewing the serving certificate keeps th
 
 import asyncio
 import base64
+import itertools
 import logging
 import ssl
 import tempfile
@@ -30,6 +31,7 @@ CERTIFICATE_LIFE: Final = timedelta(days=90)
 RENEW_BEFORE: Final = timedelta(days=30)
 CHECK_SECONDS: Final = 6 * 3600.0
 RETRY_SECONDS: Final = 60.0
+_LONGEST_PAUSE_SECONDS: Final = 5.0
 _CA_KEY, _CA = "ca.key", names.CA_KEY
 _KEY, _CERTIFICATE = "tls.key", "tls.crt"
 
@@ -88,7 +90,9 @@ def is_due(bundle: Bundle, host: str, now: datetime) -> bool:
 
 async def ensure(cluster: Cluster, namespace: str, name: str, host: str) -> Bundle:
     """The bundle that all replicas serve with; made or renewed where needed."""
-    while True:
+    for number in itertools.count():
+        if number:
+            await asyncio.sleep(min(0.1 * 2**number, _LONGEST_PAUSE_SECONDS))
         now = datetime.now(UTC)
         try:
             secret = await cluster.get(kube.SECRET, namespace, name)
@@ -96,8 +100,8 @@ async def ensure(cluster: Cluster, namespace: str, name: str, host: str) -> Bund
             bundle = make(host, now)
             try:
                 await cluster.create(_secret(namespace, name, bundle))
-            except kube.Conflict:  # another replica was faster, or a quota was just counted anew
-                await asyncio.sleep(0.1)
+            except kube.Conflict as error:  # another replica, or a quota that was counted anew
+                logger.info("the progress endpoint's certificate, again: %s", error)
                 continue
             logger.info("made the progress endpoint's CA and certificate for %s", host)
             return bundle
@@ -107,11 +111,12 @@ async def ensure(cluster: Cluster, namespace: str, name: str, host: str) -> Bund
         bundle = make(host, now, found)
         try:
             await cluster.replace(secret | {"data": bundle.as_data()})
-        except kube.Conflict:
-            await asyncio.sleep(0.1)  # another replica renews it: read what it wrote
+        except kube.Conflict as error:  # another replica renews it: read what it wrote
+            logger.info("the progress endpoint's certificate, again: %s", error)
             continue
         logger.info("renewed the progress endpoint's certificate for %s", host)
         return bundle
+    raise AssertionError("unreachable: it is tried until it is done")
 
 
 class Keeper:
