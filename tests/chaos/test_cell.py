@@ -167,7 +167,7 @@ async def test_an_operator_that_ends_by_itself_is_put_down_and_started_again(wor
         run = await cell.run()
         await until(partial(has_crashed_twice, run), "it was started again")
         assert {crash.code for crash in run.crashes} == {2}
-        await cell.settled(0.5)
+        assert await cell.settled(0.5), "one that stays down is at rest too"
         assert "FAIRLEAD_WORKERS" in run.log
 
 

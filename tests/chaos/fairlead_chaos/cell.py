@@ -165,7 +165,8 @@ class Cell:
         while time.monotonic() < deadline:
             await asyncio.sleep(quiet_seconds)
             now = await rest.state(self._lab.admin, self.namespace)
-            if now == before and self._gate.rests:
+            stays_down = len(self._run.crashes) >= MOST_CRASHES
+            if now == before and (self._gate.rests or stays_down):
                 self._seen()
                 return True
             before = now
