@@ -9,9 +9,8 @@ import itertools
 import pytest
 import pytest_asyncio
 
-from fairlead_chaos import lab, oracle
+from fairlead_chaos import campaign, lab, oracle, soak
 from fairlead_chaos.bugs import BUGS
-from fairlead_chaos.campaign import is_reached
 from fairlead_chaos.findings import Wrong
 from fairlead_chaos.planted import showings
 from fairlead_chaos.planted.impatience import impatient
@@ -39,23 +38,32 @@ class Runs:
         scenario = showings.KNOWN[showing.scenario]
         if bug:
             scenario = impatient(scenario, self._lab.admin)
-        return self._once((bug, plan), witness, self._lab, scenario, plan, bug)
+        return self._once((bug, plan), scenario, plan, bug)
 
     def reference(self, showing, number):
         """An undisturbed run to measure by."""
         bug = showing.bug if showing.has_own_reference else None
         scenario = showings.KNOWN[showing.scenario]
-        return self._once((bug, scenario.name, number), witness, self._lab, scenario, None, bug)
+        return self._once((bug, scenario.name, number), scenario, None, bug)
 
     async def judged_by(self, showing):
         """The reference of a bug's showing."""
         undisturbed = [self.reference(showing, number) for number in range(NUM_REFERENCES)]
         return oracle.learn(showing.scenario, await asyncio.gather(*undisturbed))
 
-    def _once(self, key, make, *arguments):
+    def _once(self, key, *run):
         if key not in self._begun:
-            self._begun[key] = asyncio.create_task(make(*arguments))
+            self._begun[key] = asyncio.create_task(self._told(*run))
         return self._begun[key]
+
+    async def _told(self, scenario, plan, bug):
+        """One run; again where the machine starved it or its plan's point did not come."""
+        for _ in range(1 + campaign.MOST_REPEATS):
+            ending = await witness(self._lab, scenario, plan, bug)
+            happened = plan is None or campaign.is_reached(plan, ending.trace)
+            if happened and not soak.is_starved(ending):
+                break
+        return ending
 
     async def end(self):
         """Wait for all, so that no failure of a run goes unseen."""
@@ -90,7 +98,7 @@ def test_every_bug_is_shown_once():
 async def test_bug_is_caught_as_what_it_is(runs, showing):
     ending = await runs.of(showing, showing.bug, showing.plan)
     findings = oracle.judge(await runs.judged_by(showing), ending)
-    assert is_reached(showing.plan, ending.trace)
+    assert campaign.is_reached(showing.plan, ending.trace)
     assert [
         finding
         for finding in findings
@@ -103,7 +111,7 @@ async def test_bug_is_caught_as_what_it_is(runs, showing):
 @pytest.mark.parametrize("showing", CONTROLS, ids=[one.bug for one in CONTROLS])
 async def test_same_plan_finds_nothing_without_the_bug(runs, showing):
     ending = await runs.of(showing, None, showing.plan)
-    assert is_reached(showing.plan, ending.trace)
+    assert campaign.is_reached(showing.plan, ending.trace)
     assert [*map(str, oracle.judge(await runs.judged_by(showing), ending))] == []
 
 

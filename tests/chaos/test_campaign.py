@@ -22,13 +22,16 @@ class Runs:
         self.now, self.most = 0, 0
         self.kept = []
         self.starved = 0
+        self.misses = 0
 
     async def witness(self, plan):
         self.now += 1
         self.most = max(self.most, self.now)
         await asyncio.sleep(0)
         self.now -= 1
-        reached = [fault.at for fault in plan.faults if fault.at != NEVER]
+        self.misses -= bool(plan.faults)
+        is_missed = bool(plan.faults) and self.misses >= 0
+        reached = [fault.at for fault in plan.faults if fault.at != NEVER and not is_missed]
         sent = [Sent(n, one, 200, 0.0, 1) for n, one in enumerate(WRITES, 1)]
         return plan, Trace(sent=sent, reached=reached)
 
@@ -85,6 +88,14 @@ async def test_plan_whose_point_does_not_come_is_missed_and_not_counted(made):
     await made.learn(["complete"])
     tally = await made.run([Plan("complete", (faults.Kill(NEVER, Moment.BEFORE_SEND),))])
     assert (tally.happened.total(), tally.missed["complete"]) == (0, 1)
+    assert made.num_unreached == campaign.MOST_REPEATS
+
+
+async def test_plan_whose_point_comes_late_is_carried_out_until_it_does(made, runs):
+    await made.learn(["complete"])
+    runs.misses = 2
+    tally = await made.run([Plan("complete", (faults.Kill(WRITES[0], Moment.BEFORE_SEND),))])
+    assert (tally.happened.total(), tally.missed.total(), made.num_unreached) == (1, 0, 2)
 
 
 async def test_runs_are_side_by_side_but_not_too_many(made, runs):

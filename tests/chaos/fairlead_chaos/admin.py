@@ -4,7 +4,9 @@ The only module here besides the proxy that speaks HTTP to the API server. It ma
 a kubeconfig allows; what for is others' to say. Refusals are ``fairlead_operator.kube``'s errors.
 """
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Final, Self
@@ -17,6 +19,9 @@ from fairlead_operator import kube
 from fairlead_operator.kube import Kind
 
 TIMEOUT_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 180.0
+BUSY_SECONDS: Final = 0.5
+TOO_MANY_REQUESTS: Final = 429
 CONNECTIONS: Final = 400
 USER_AGENT: Final = "fairlead-chaos"
 JSON: Final = "application/json"
@@ -93,7 +98,27 @@ class Admin:
         content_type: str = JSON,
         accept: str = JSON,
     ) -> Manifest:
-        """Make one call; raises ``kube.ClusterError``."""
+        """Make a call, again while the API server is too busy; raises ``kube.ClusterError``."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await self._once(method, path, body, params, content_type, accept)
+            except (kube.Unavailable, aiohttp.ClientError, TimeoutError) as error:
+                # A create whose answer was lost may have been carried out.
+                is_safe = method != "POST" or getattr(error, "status", 0) == TOO_MANY_REQUESTS
+                if not is_safe or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(BUSY_SECONDS)
+
+    async def _once(
+        self,
+        method: str,
+        path: str,
+        body: Manifest | None,
+        params: Mapping[str, str] | None,
+        content_type: str,
+        accept: str,
+    ) -> Manifest:
         assert self._session is not None
         async with self._session.request(
             method,

@@ -52,7 +52,7 @@ def chaos(lab: Lab, scenarios: dict[str, Scenario], course: Course) -> Chaos:
         judge=oracle.judge,
         agree=oracle.disagreements,
         keep=functools.partial(_keep, course.logs),
-        is_starved=_is_starved,
+        is_starved=is_starved,
     )
     return Campaign(by, course.num_parallel, course.say)
 
@@ -66,7 +66,7 @@ async def _witness(lab: Lab, scenarios: dict[str, Scenario], plan: Plan) -> Endi
         return Ending(plan, trace=Trace(), snapshot={}, log="", error=text)
 
 
-def _is_starved(ending: Ending) -> bool:
+def is_starved(ending: Ending) -> bool:
     """Whether an operator left because it could not renew its lease in time.
 
     No plan touches a lease, so the machine was too slow, and leaving was right.
@@ -93,7 +93,8 @@ async def faults(made: Chaos, name: str, course: Course) -> dict[str, Any]:
         "possible": len(everything),
         "scenarios": len({plan.scenario for plan in chosen}),
         "faults": _kinds_of_faults(chosen),
-        "repeated": made.num_starved,
+        "starved": made.num_starved,
+        "unreached": made.num_unreached,
         **tally.as_object(),
     }
 

@@ -30,8 +30,8 @@ SCALED: Final = "scaled-and-gone"
 SUSPENDED: Final = "suspended"
 LABELLED: Final = "labelled"
 KNOWN: Final[dict[str, Scenario]] = catalogue.ALL | {one.name: one for one in stories.ALL}
-HELD_SECONDS: Final = 6.0
-OLD_SECONDS: Final = 15.0
+HELD_SECONDS: Final = 10.0
+OLD_SECONDS: Final = 25.0
 """How long a new process sees the past: until it has begun to act, on a busy machine too."""
 
 
