@@ -20,11 +20,13 @@ from fairlead_chaos.oracle import Ending, Reference
 from fairlead_chaos.results import Judged
 from fairlead_chaos.scenario import Hands, Manifest, Scenario
 from fairlead_chaos.trace import Trace
+from fairlead_operator.cluster import TIMEOUT_SECONDS
 from fairlead_operator.kube import Kind
 from fairlead_operator.reconcile import LeaseLost
 
 TRANSITIONS: Final = "transitions"
 CAMPAIGNS: Final = (*plans.CAMPAIGNS, TRANSITIONS)
+_TIMED_OUT: Final = (f"no answer within {TIMEOUT_SECONDS:.0f} s", "asyncio.exceptions.TimeoutError")
 WAYS_AT_ONCE: Final = 40
 """Services of one namespace that change at the same time, those made from scratch not counted."""
 Chaos = Campaign[Ending, Reference]
@@ -67,11 +69,12 @@ async def _witness(lab: Lab, scenarios: dict[str, Scenario], plan: Plan) -> Endi
 
 
 def is_starved(ending: Ending) -> bool:
-    """Whether an operator left because it could not renew its lease in time.
+    """Whether an operator could not renew its lease in time, or waited for an answer in vain.
 
-    No plan touches a lease, so the machine was too slow, and leaving was right.
+    No plan touches a lease nor is as slow, so the machine was: leaving, or trying again, was right.
     """
-    return bool(ending.crashes) and LeaseLost.__name__ in ending.log
+    has_left = bool(ending.crashes) and LeaseLost.__name__ in ending.log
+    return has_left or any(words in ending.log for words in _TIMED_OUT)
 
 
 def _keep(logs: Path, ending: Ending) -> None:
