@@ -47,14 +47,48 @@ class RunningCluster:
     kubectl: Path
     audit_log: Path
 
-    def audited(self, text):
-        """The audit log's events whose line holds a text, files that were put aside included."""
+    def audit_mark(self):
+        """How far the audit log has come: the size of each file by its first line."""
+        with self._audit_files() as files:
+            return {file.readline(): os.fstat(file.fileno()).st_size for file in files}
+
+    def audited(self, text, since=None):
+        """The audit log's events whose line holds a text, files that were put aside included.
+
+        What was written before ``since``, an ``audit_mark``, is not read: it is most of the log.
+        """
+        with self._audit_files() as files:
+            return [
+                json.loads(line)
+                for file in files
+                for line in _lines(file, since or {})
+                if text.encode() in line
+            ]
+
+    @contextlib.contextmanager
+    def _audit_files(self):
+        """All files, opened at once: one that is put aside meanwhile is still the same file."""
+        folder = self.audit_log.parent
         while True:
-            names_before = sorted(self.audit_log.parent.iterdir())
-            with contextlib.ExitStack() as stack, contextlib.suppress(FileNotFoundError):
-                files = [stack.enter_context(name.open()) for name in names_before]
-                if sorted(self.audit_log.parent.iterdir()) == names_before:
-                    return [json.loads(line) for file in files for line in file if text in line]
+            with contextlib.ExitStack() as stack:
+                names_before = sorted(folder.iterdir())
+                try:
+                    files = [stack.enter_context(name.open("rb")) for name in names_before]
+                except FileNotFoundError:
+                    continue
+                if sorted(folder.iterdir()) == names_before:
+                    yield files
+                    return
+
+
+def _lines(file, since):
+    """What a file holds after a mark; the line that is being written is not there yet."""
+    if size := since.get(file.readline()):
+        file.seek(size - 1)
+        file.readline()  # the mark may lie within a line
+    else:
+        file.seek(0)
+    return (line for line in file if line.endswith(b"\n"))
 
 
 @pytest.fixture(scope="session")
@@ -196,7 +230,7 @@ async def api(cluster, monkeypatch):
     await api.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def kubectl(cluster):
     """Runs kubectl; where the API server has not seen the request, it is sent again."""
 
@@ -207,7 +241,7 @@ def kubectl(cluster):
             done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
             if not done.stderr.rstrip().endswith(UNSEEN) or time.monotonic() > deadline:
                 break
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
     return run

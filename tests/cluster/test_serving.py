@@ -19,9 +19,9 @@ from fairlead_api import crd, metrics, names
 
 pytestmark = pytest.mark.cluster
 
-WAIT_SECONDS = 90
+WAIT_SECONDS = 180
 NUM_NAMESPACES = 5
-METRICS_PORT = 18080
+ASK_SECONDS = 60  # a process that listens is slow at most
 KIND = "modelservices.fairlead.dev"  # kubectl may remember another group of that plural
 STATUS_PATH = "/apis/fairlead.dev/v1alpha1/namespaces/{}/modelservices/dates/status"
 
@@ -29,15 +29,11 @@ STATUS_PATH = "/apis/fairlead.dev/v1alpha1/namespaces/{}/modelservices/dates/sta
 class Namespace:
     """A namespace of the test's own, through kubectl."""
 
-    def __init__(self, cluster, name):
-        self.name = name
-        self._command = [str(cluster.kubectl), f"--kubeconfig={cluster.kubeconfig}"]
+    def __init__(self, kubectl, name):
+        self.name, self._kubectl = name, kubectl
 
     def run(self, *arguments, stdin=None):
-        command = [*self._command, f"--namespace={self.name}", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"
-        return done.stdout
+        return self._kubectl(f"--namespace={self.name}", *arguments, stdin=stdin)
 
     def apply(self, *manifests):
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(manifests)})
@@ -97,16 +93,16 @@ class Namespace:
 class Operator:
     """The operator as a process of this machine."""
 
-    def __init__(self, cluster, namespaces, log):
+    def __init__(self, cluster, namespaces, ports, log):
+        self._url = f"http://localhost:{ports['METRICS']}/metrics"
         self._environment = os.environ | {
             "KUBECONFIG": str(cluster.kubeconfig),
             "FAIRLEAD_NAMESPACE": namespaces[0],
             "FAIRLEAD_WATCH_NAMESPACES": ",".join(namespaces),
             "FAIRLEAD_TRAINER_IMAGE": "example.org/trainer",
             "FAIRLEAD_SERVER_IMAGE": "example.org/server",
-            "FAIRLEAD_METRICS_PORT": str(METRICS_PORT),
-            "FAIRLEAD_PROBES_PORT": "18081",
         }
+        self._environment |= {f"FAIRLEAD_{part}_PORT": str(port) for part, port in ports.items()}
         self._log = log
         self._process = None
 
@@ -120,8 +116,7 @@ class Operator:
 
     def num_passes(self):
         """How often it has looked at a resource."""
-        url = f"http://localhost:{METRICS_PORT}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(self._url, timeout=ASK_SECONDS) as answer:
             families = text_string_to_metric_families(answer.read().decode())
             return sum(
                 sample.value
@@ -146,9 +141,9 @@ def manifest(**spec):
 
 
 @pytest.fixture(scope="module")
-def namespaces(cluster):
+def namespaces(kubectl):
     """Namespaces with a claim, one a test: an operator's start is the slow part."""
-    found = [Namespace(cluster, f"serving-{uuid.uuid4().hex[:8]}") for _ in range(NUM_NAMESPACES)]
+    found = [Namespace(kubectl, f"serving-{uuid.uuid4().hex[:8]}") for _ in range(NUM_NAMESPACES)]
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
     for each in found:
         each.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each.name}})
@@ -166,7 +161,7 @@ def namespaces(cluster):
 
 
 @pytest.fixture(scope="module")
-def operator(cluster, namespaces, tmp_path_factory):
+def operator(cluster, namespaces, new_port, tmp_path_factory):
     for definition in (crd.finetunejob_crd(), crd.modelservice_crd()):
         namespaces[0].run(
             "apply",
@@ -177,7 +172,8 @@ def operator(cluster, namespaces, tmp_path_factory):
         )
     path = tmp_path_factory.mktemp("operator") / "operator.log"
     with path.open("wb") as log:
-        found = Operator(cluster, [each.name for each in namespaces], log)
+        ports = {part: new_port() for part in ("METRICS", "PROBES", "PROGRESS")}
+        found = Operator(cluster, [each.name for each in namespaces], ports, log)
         found.start()
         yield found
         found.stop()
@@ -190,7 +186,13 @@ def namespace(namespaces):
 
 
 @pytest.fixture
-def served(namespace, operator):
+def began(cluster):
+    """Where the audit log stands before the test."""
+    return cluster.audit_mark()
+
+
+@pytest.fixture
+def served(namespace, operator, began):
     """A service whose first revision answers; its namespace."""
     namespace.apply(manifest())
     stable = namespace.until("stable", lambda: namespace.status().get("stable"))
@@ -233,13 +235,13 @@ def test_scale_reaches_the_pods_and_the_scale_subresource_tells(served):
 
 
 @pytest.fixture
-def writes(cluster, served):
+def writes(cluster, served, began):
     """The operator's writes in the namespace so far, by the API server's own account."""
 
     def found():
         return [
             (event["verb"], event["requestURI"])
-            for event in cluster.audited(served.name)
+            for event in cluster.audited(served.name, began)
             if event["userAgent"] == names.MANAGER_OPERATOR
             and event["verb"] not in ("get", "list", "watch")
         ]
