@@ -3,6 +3,7 @@
 Named so that it runs after the other end-to-end tests: they are the use.
 """
 
+import contextlib
 from datetime import datetime
 
 import pytest
@@ -43,15 +44,27 @@ def since(system):
     return datetime.fromisoformat(max(made))
 
 
+def _opened(stack, folder):
+    """All files, opened at once: one that is put aside meanwhile is still the same file."""
+    while True:
+        names_before = sorted(folder.iterdir())
+        with contextlib.ExitStack() as opened, contextlib.suppress(FileNotFoundError):
+            files = [opened.enter_context(name.open()) for name in names_before]
+            if sorted(folder.iterdir()) == names_before:
+                stack.push(opened.pop_all())
+                return files
+
+
 @pytest.fixture(scope="module")
 def calls(installed, since):
     """The operator's finished calls, one audit event each."""
     release = installed.release
     account = rights.account_of(release.namespace, f"{release.name}-operator")
-    found = []
-    for file in sorted(installed.cluster.where.audit_log.parent.iterdir()):
-        with file.open() as lines:
-            found += rights.events_of(lines, [account], since)
+    folder, found = installed.cluster.where.audit_log.parent, []
+    with contextlib.ExitStack() as stack:
+        for lines in _opened(stack, folder):
+            whole = (line for line in lines if line.endswith("\n"))
+            found += rights.events_of(whole, [account], since)
     assert found, f"{account} made no call since {since}"
     return found
 
