@@ -98,9 +98,12 @@ class Wire:
             await runner.cleanup()
 
     async def let_go(self):
-        """Pass on what is held; returns once all of it is answered."""
+        """Pass on what is held, in its order; returns once all of it is answered."""
         self._let_go.set()
-        while not all(sent.code for sent in self.held):
+        await self._are_answered(self.held)
+
+    async def _are_answered(self, held):
+        while not all(sent.code for sent in held):
             await asyncio.sleep(0.05)
 
     async def _carry(self, request):
@@ -113,8 +116,10 @@ class Wire:
         if self.puts_off(sent):
             return web.json_response({"message": "later"}, status=503, headers={"Retry-After": "8"})
         if self.holds(sent):
+            earlier = [*self.held]
             self.held.append(sent)
             await self._let_go.wait()
+            await self._are_answered(earlier)
         return await self._pass_on(request, body, sent)
 
     async def _pass_on(self, request, body, sent=None):
@@ -418,12 +423,15 @@ async def test_what_a_leader_sent_or_had_yet_to_send_before_it_slept_is_harmless
     await wire.let_go()
 
     answers = {
-        name: {sent.code for sent in wire.held if case.is_this(name, sent)}
+        name: [sent.code for sent in wire.held if case.is_this(name, sent)]
         for name, case in CASES.items()
     }
     print(answers)
     for name, case in CASES.items():
-        assert answers[name] <= case.codes, name
+        # One that was held for long before the leader slept has been sent again by then.
+        first, *repeats = answers[name]
+        assert first in case.codes, name
+        assert {*repeats} <= case.codes | {CONFLICT}, name
 
         async def is_as_before(name=name):
             return await desks[name].children() == before[name]
