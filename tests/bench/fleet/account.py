@@ -41,13 +41,19 @@ def is_done(event):
     return event["stage"] == "ResponseComplete" and event["responseStatus"]["code"] < 300
 
 
+def is_failed(event):
+    """Whether the API server was unable to do what it was asked, for somebody's resource."""
+    is_apart = (event.get("objectRef") or {}).get("resource") in APART
+    return not is_apart and event.get("responseStatus", {}).get("code", 0) >= 500
+
+
 def of_objects(found, prefix, namespace):
     """Requests for the objects whose names begin so, by what they are.
 
-    Returns counts of `writes` by resource, `reads`, `refused`, and `patches` of parents: those
-    that may have changed nothing.
+    Returns counts of `writes` by resource, `reads`, `refused`, `failed` for which the API server
+    is to blame, and `patches` of parents: those that may have changed nothing.
     """
-    counts = {part: Counter() for part in ("writes", "reads", "refused")}
+    counts = {part: Counter() for part in ("writes", "reads", "refused", "failed")}
     patches = 0
     for event in found:
         what = event.get("objectRef") or {}
@@ -58,7 +64,7 @@ def of_objects(found, prefix, namespace):
             continue
         part = "reads" if event["verb"] in READS else "writes"
         if event["responseStatus"]["code"] >= 300:
-            part = "refused"
+            part = "failed" if is_failed(event) else "refused"
         counts[part][resource] += 1
         patches += part == "writes" and resource in PARENTS
     return {**{part: dict(count) for part, count in counts.items()}, "patches": patches}

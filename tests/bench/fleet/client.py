@@ -17,8 +17,14 @@ AGENT = "fairlead-bench"
 AT_ONCE = 24
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 MERGE = "application/merge-patch+json"
-PATIENCE_SECONDS = 120
+ANSWER_SECONDS, PATIENCE_SECONDS = 120, 300
+PAUSE_SECONDS = 1.0
 ENDLESS = aiohttp.ClientTimeout(total=None)
+TOO_MANY, UNABLE, NO_ANSWER = 429, 500, 599
+"""The last is none of HTTP's: the connection broke."""
+DONE = {"POST": {409}, "DELETE": {404}}
+"""How a repeat is answered where the first one was done, though it seemed to fail."""
+BROKEN = (aiohttp.ClientError, TimeoutError)
 
 
 class Refused(Exception):
@@ -35,28 +41,40 @@ class Client:
     def __init__(self, session, server):
         self._session, self._server = session, server
         self._free = asyncio.Semaphore(AT_ONCE)
+        self.num_failed = 0
+        """How often the API server was unable to answer, and was asked again."""
 
     async def call(self, method, path, body=None, *, kind="application/json", but=()):
         """One request; an answer of one of the codes `but` is no error and gives None."""
         headers = {"Content-Type": kind, "Accept": "application/json"}
         data = None if body is None else json.dumps(body)
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline, fine = time.monotonic() + PATIENCE_SECONDS, set(but)
         while True:
+            status, text, pause = await self._ask(method, path, data, headers)
+            if status in fine:
+                return None
+            if status < 300:
+                return json.loads(text)
+            is_transient = status == TOO_MANY or status >= UNABLE
+            if not is_transient or time.monotonic() > deadline:
+                raise Refused(f"{method} {path}", status, text)
+            if status != TOO_MANY:  # a server that asks for patience has done nothing
+                self.num_failed += 1
+                fine |= DONE.get(method, set())
+            await asyncio.sleep(pause)
+
+    async def _ask(self, method, path, data, headers):
+        """Code and text of the answer, and how long to pause before the next try."""
+        url = self._server + path
+        try:
             async with (
                 self._free,
-                self._session.request(
-                    method, self._server + path, data=data, headers=headers
-                ) as answer,
+                self._session.request(method, url, data=data, headers=headers) as answer,
             ):
-                text = await answer.text()
-                if answer.status in but:
-                    return None
-                if answer.status < 300:
-                    return json.loads(text)
-                # A server that asks for patience has done nothing.
-                if answer.status != 429 or time.monotonic() > deadline:
-                    raise Refused(f"{method} {path}", answer.status, text)
-            await asyncio.sleep(float(answer.headers.get("Retry-After", 1)))
+                pause = float(answer.headers.get("Retry-After", PAUSE_SECONDS))
+                return answer.status, await answer.text(), pause
+        except BROKEN as error:
+            return NO_ANSWER, repr(error), PAUSE_SECONDS
 
     async def create_all(self, path, bodies):
         """Create objects, as many at a time as there are connections."""
@@ -73,16 +91,25 @@ class Client:
     async def watch(self, path, query, version, accept="application/json"):
         """Yield type and object of each event from a version on, for ever; none is left out.
 
-        A stream that the server ends goes on where it was; raises where that is too late.
+        A stream that ends or breaks goes on where it was; raises where that is too late.
         """
+        heard = time.monotonic()
         while True:
             url = f"{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}{query}"
-            async for event in self._stream(url, accept):
-                if event["type"] == "ERROR":
-                    raise Refused(f"watch {path}", event["object"].get("code"), str(event))
-                version = event["object"]["metadata"]["resourceVersion"]
-                if event["type"] != "BOOKMARK":
-                    yield event["type"], event["object"]
+            try:
+                async for event in self._stream(url, accept):
+                    if event["type"] == "ERROR":
+                        raise Refused(f"watch {path}", event["object"].get("code", 0), str(event))
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    heard = time.monotonic()
+                    if event["type"] != "BOOKMARK":
+                        yield event["type"], event["object"]
+            except (Refused, *BROKEN) as error:
+                is_transient = not isinstance(error, Refused) or error.status >= UNABLE
+                if not is_transient or time.monotonic() - heard > PATIENCE_SECONDS:
+                    raise
+                self.num_failed += 1
+                await asyncio.sleep(PAUSE_SECONDS)
 
     async def _stream(self, path, accept):
         async with self._session.get(
@@ -104,7 +131,7 @@ async def connected(opened):
     context = ssl.create_default_context(cafile=folder / f"{pki.CLUSTER_CA}.crt")
     context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
     connector = aiohttp.TCPConnector(ssl=context, limit=0)
-    timeout = aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
     async with aiohttp.ClientSession(
         connector=connector, headers={"User-Agent": AGENT}, timeout=timeout
     ) as session:

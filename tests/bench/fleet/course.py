@@ -35,7 +35,7 @@ class Run:
     def __init__(self, plane, kind, operator, course, texts):
         self.plane, self.kind, self.operator, self.course = plane, kind, operator, course
         self.there, self.texts = plane.there, texts
-        self.found = {}
+        self.found = {"num_deaths": 0, "num_failed": 0}
 
     async def whole(self):
         """Run the course; what was measured."""
@@ -43,7 +43,9 @@ class Run:
         self.namespace = await self.plane.namespace("fleet")
         try:
             async with Moments(self.there, self.kind, self.namespace) as self.moments:
+                failed = self.there.num_failed
                 await self._measured()
+                self.found["num_failed"] += self.there.num_failed - failed
         finally:
             if self.operator:
                 self.operator.kill()
@@ -228,6 +230,7 @@ class Run:
             for counted in (self.moments.versions, self.moments.transitions)
         )
         self.found["num_deaths"] = self.operator.num_deaths
+        self.found["num_failed"] = sum(map(account.is_failed, self._events(self.begun)))
         # A write that changes nothing is answered with 200 and makes no version.
         self.found["requests"] = counts | {
             "versions": versions,

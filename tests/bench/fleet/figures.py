@@ -12,6 +12,8 @@ CURVE = tuple(range(0, 101, 5))
 """Shares, in percent, of which the result keeps the moment."""
 CHILDREN = ("configmaps", "services", "jobs")
 PARENTS = ("finetunejobs", "naivejobs")
+MOST_COURSES = 3
+"""How often a contestant goes a course that something else disturbs."""
 GOALS = {
     "running_ratio": 1.25,
     "complete_ratio": 1.25,
@@ -29,6 +31,20 @@ MEMORY_GOAL_MIB = 150
 def percentile(values, share):
     """Of sorted values."""
     return values[int(share * (len(values) - 1))]
+
+
+def is_disturbed(found):
+    """Whether an operator ended by itself in a course, or the API server was unable to answer."""
+    return bool(found["num_deaths"] or found["num_failed"])
+
+
+def of_courses(courses, num_jobs):
+    """Figures of a contestant's last course; of those that were disturbed, how often by what."""
+    return of_course(courses[-1], num_jobs) | {
+        "deaths": sum(found["num_deaths"] for found in courses),
+        "failed": sum(found["num_failed"] for found in courses),
+        "repeats": len(courses) - 1,
+    }
 
 
 def of_course(found, num_jobs):
@@ -59,6 +75,10 @@ def _of_operator(found, num_jobs):
     ]  # fmt: skip
     writes = requests["writes"]
 
+    if requests["no_op"] < 0:
+        told = f"{requests['versions']} versions of {requests['patches']} patches"
+        raise ValueError(f"the audit log lacks writes: {told}")
+
     def of(resources):
         return sum(writes.get(resource, 0) for resource in resources) / num_jobs
 
@@ -75,7 +95,6 @@ def _of_operator(found, num_jobs):
         "children": of(CHILDREN),
         "beyond": of(PARENTS),
         "reads": sum(requests["reads"].values()) / num_jobs,
-        "deaths": found["num_deaths"],
         "refused": sum(requests["refused"].values()),
         "no_op": requests["no_op"],
         "writes_a_transition": requests["patches"] / max(1, requests["transitions"]),

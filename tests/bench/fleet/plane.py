@@ -21,7 +21,7 @@ from fairlead_cluster import control_plane, down, settings, state, up
 SYSTEM = "fairlead-bench-system"
 PROGRAMS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", kwok.NAME)
 TOKEN_SECONDS = 24 * 3600
-PATIENCE_SECONDS, READY_SECONDS = 1800, 120
+PATIENCE_SECONDS, READY_SECONDS = 1800, 300
 CR_PATH = f"/apis/{names.API_VERSION}"
 NAIVE_PATH = f"/apis/{manifests.NAIVE_GROUP}/{manifests.NAIVE_VERSION}"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
