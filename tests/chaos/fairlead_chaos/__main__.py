@@ -32,7 +32,9 @@ class UsageError(Exception):
 
 def arguments() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="fairlead_chaos", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python tests/chaos/fairlead_chaos", description=__doc__.split("\n")[0]
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="show every scenario")
     trace = verbs.add_parser("trace", help="tell a scenario undisturbed, show requests and events")
@@ -45,7 +47,9 @@ def arguments() -> argparse.Namespace:
     soaking.add_argument("--scenario", nargs="+", help="these only; all where absent")
     soaking.add_argument("--most", type=int, default=EVERYTHING, help="runs of each campaign")
     soaking.add_argument("--seed", type=int, default=1, help="draws the plans where not all run")
-    soaking.add_argument("--write", type=Path, help="folder for the result files")
+    soaking.add_argument(
+        "--write", type=Path, help="folder for the result files; else none is kept"
+    )
     drawing = verbs.add_parser("sample", help="draw plans of all campaigns, one a line, to stdout")
     drawing.add_argument("--scenario", nargs="+", help="these only; all where absent")
     drawing.add_argument("--each", type=int, default=24, help="plans of each campaign")

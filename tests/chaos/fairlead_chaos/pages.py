@@ -1,7 +1,7 @@
 """Writes docs/testing.md from the result files of the campaigns.
 
-Pure but for ``main``: every count on the page comes from a file that a run wrote, with its commit
-and seed. ``python tests/chaos/fairlead_chaos pages`` writes it; a test compares.
+Pure but for ``read``: every count on the page comes from a file that a run wrote, with its commit
+and seed. ``python tests/chaos/fairlead_chaos pages`` writes it.
 """
 
 import json
