@@ -6,7 +6,7 @@ Reads the API server's audit log; decides nothing: ``rights`` compares.
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from fairlead_chaos import rights, tenant
 from fairlead_chaos.lab import Lab
@@ -42,8 +42,18 @@ def compared(lab: Lab) -> Comparison:
 def _events(log: Path, accounts: frozenset[str]) -> Iterator[Event]:
     """Finished calls in the log and in the files that it was put aside to."""
     with contextlib.ExitStack() as stack:
-        # Opened all at once: a file that is put aside meanwhile is still the same file.
-        files = [stack.enter_context(path.open()) for path in sorted(log.parent.iterdir())]
-        for lines in files:
-            theirs = (line for line in lines if _ANY_ACCOUNT in line)
+        for lines in _opened(log.parent, stack):
+            # The last line may still be written.
+            theirs = (line for line in lines if _ANY_ACCOUNT in line and line.endswith("\n"))
             yield from rights.events_of(theirs, accounts)
+
+
+def _opened(folder: Path, stack: contextlib.ExitStack) -> list[TextIO]:
+    """All files of a folder, opened at once: one put aside meanwhile is still the same file."""
+    while True:
+        names = sorted(folder.iterdir())
+        with contextlib.ExitStack() as tried, contextlib.suppress(FileNotFoundError):
+            files: list[TextIO] = [tried.enter_context(name.open()) for name in names]
+            if sorted(folder.iterdir()) == names:
+                stack.push(tried.pop_all())
+                return files
