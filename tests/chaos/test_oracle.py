@@ -279,6 +279,20 @@ def test_warning_is_excused_by_a_plan_that_refused_its_request(reference, plan, 
     assert len(oracle.judge(reference, run(plan, log=line("warn", WAITS)))) == findings
 
 
+OF_AN_OBJECT = "has to wait: patch /api/v1/namespaces/n/services/tune-workers: 500: oh"
+OBJECTS = [
+    pytest.param(Write("patch", "services", "tune-workers"), 0, id="the-refused-object"),
+    pytest.param(Write("patch", "services", "tune"), 1, id="another-of-its-resource"),
+    pytest.param(Write("patch", "services/status", "tune-workers"), 1, id="its-status"),
+]
+
+
+@pytest.mark.parametrize(("refused", "findings"), OBJECTS)
+def test_warning_of_another_object_is_not_excused(reference, refused, findings):
+    plan = Plan(SCENARIO, (Refuse(refused, 500, 4),))
+    assert len(oracle.judge(reference, run(plan, log=line("warn", OF_AN_OBJECT)))) == findings
+
+
 HEARTBEATS = [
     pytest.param("lease n/fairlead-operator: no answer within 4 s", 0, id="late"),
     pytest.param("lease n/fairlead-operator: create: 403: forbidden", 1, id="refused"),

@@ -7,6 +7,7 @@ import pytest
 from fairlead_chaos import faults, plans
 from fairlead_chaos.faults import Moment, Plan, Told, Write
 from fairlead_chaos.trace import Heard, Sent, Trace
+from fairlead_operator.cluster import ATTEMPTS
 
 JOB = Write("create", "jobs", "tune-train-a1")
 STATUS = [Write("patch", "finetunejobs/status", "tune", nth) for nth in (1, 2, 3)]
@@ -42,6 +43,16 @@ def test_every_common_write_is_crashed_at_each_moment():
 def test_heartbeats_are_no_crash_points():
     writes = [fault.at for (fault,) in made_by(plans.crashes)]
     assert LEASE not in writes
+
+
+def test_refusals_last_for_less_and_for_more_than_the_client_tries():
+    of_job = [fault for (fault,) in made_by(plans.refusals) if fault.at == JOB]
+    refused = [fault for fault in of_job if isinstance(fault, faults.Refuse)]
+    assert {(fault.code, fault.times > ATTEMPTS) for fault in refused} == {
+        (code, lasts) for code in plans.REFUSALS for lasts in (False, True)
+    }
+    assert [fault.code for fault in refused if fault.retry_after_seconds] == [429]
+    assert [fault for fault in of_job if fault not in refused] == [faults.LoseReply(JOB)]
 
 
 def test_only_an_event_with_a_successor_is_left_untold():
@@ -80,10 +91,10 @@ def test_draw_is_even_over_scenarios_and_faults_and_the_same_for_a_seed():
         for scenario in ("complete", "retried")
         for made in [*plans.crashes("", RUNS), *plans.refusals("", RUNS)]
     ]
-    drawn = plans.drawn(everything, 16, seed=3)
-    assert drawn == plans.drawn(everything, 16, seed=3)
-    assert Counter(plan.scenario for plan in drawn) == {"complete": 8, "retried": 8}
-    assert len({plan.to_json() for plan in drawn}) == 16
+    drawn = plans.drawn(everything, 26, seed=3)
+    assert drawn == plans.drawn(everything, 26, seed=3)
+    assert Counter(plan.scenario for plan in drawn) == {"complete": 13, "retried": 13}
+    assert len({plan.to_json() for plan in drawn}) == 26
     assert len(plans.drawn(everything, 10_000, seed=3)) == len(everything)
 
 

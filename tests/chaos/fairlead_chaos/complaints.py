@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fairlead_chaos import compare
-from fairlead_chaos.faults import LoseReply, Plan, Refuse
+from fairlead_chaos.faults import LoseReply, Plan, Refuse, Write
 from fairlead_chaos.findings import Finding, Wrong
 from fairlead_chaos.snapshot import NAMESPACE
 
@@ -81,8 +81,15 @@ def complaints(lines: Iterable[Line], plan: Plan, usual: frozenset[str]) -> list
 def _explains(plan: Plan, line: Line) -> bool:
     """Whether a warning speaks of a request that the plan kept from its answer, or heartbeat."""
     refused = (fault.at for fault in plan.faults if isinstance(fault, Refuse | LoseReply))
-    is_refused = any(f"/{write.resource.partition('/')[0]}" in line.message for write in refused)
+    is_refused = any(_request(write) in line.message for write in refused)
     return is_refused or _HEARTBEAT.match(line.message) is not None
+
+
+def _request(write: Write) -> str:
+    """How the operator's messages end the path of a request; a create has no name there."""
+    plural, _, subresource = write.resource.partition("/")
+    parts = (plural,) if write.verb == "create" else (plural, write.name, subresource)
+    return "/" + "/".join(filter(None, parts)) + ":"
 
 
 def _finding(line: Line) -> Finding:

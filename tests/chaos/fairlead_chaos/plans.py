@@ -13,8 +13,12 @@ from typing import Final
 from fairlead_chaos import faults
 from fairlead_chaos.faults import Moment, Plan, Point, Told, Write
 from fairlead_chaos.trace import NOT_COUNTED, Heard, Sent, Trace
+from fairlead_operator.cluster import ATTEMPTS
 
 REFUSALS: Final = (409, 429, 500, 504)
+TOO_MANY_REQUESTS: Final = 429
+OUTLASTING: Final = ATTEMPTS + 1
+"""More refusals than the client takes for a call: a pass over the resource gets to know of them."""
 HELD_SECONDS: Final = 3.0
 """Long enough for several passes on what is known, short enough for many runs."""
 PARENTS: Final = ("finetunejobs", "modelservices")
@@ -58,10 +62,16 @@ def event_crashes(scenario: str, traces: Sequence[Trace]) -> Iterator[Plan]:
 
 
 def refusals(scenario: str, traces: Sequence[Trace]) -> Iterator[Plan]:
-    """Each request answered 409, 429, 500 or 504 in the API server's place, or its reply lost."""
+    """Each request answered 409, 429, 500 or 504 in the API server's place, or its reply lost.
+
+    Once, which the client's own retries make good, and for longer than those go on.
+    """
     for one in common_writes(traces):
         for code in REFUSALS:
             yield Plan(scenario, (faults.Refuse(one.write, code),))
+            yield Plan(scenario, (faults.Refuse(one.write, code, OUTLASTING),))
+        asking = faults.Refuse(one.write, TOO_MANY_REQUESTS, retry_after_seconds=1)
+        yield Plan(scenario, (asking,))
         yield Plan(scenario, (faults.LoseReply(one.write),))
 
 
@@ -144,7 +154,7 @@ def _class(fault: faults.Fault) -> str:
     if isinstance(fault, faults.Kill):
         return f"{type(fault).__name__} {fault.moment} {type(fault.at).__name__}"
     if isinstance(fault, faults.Refuse):
-        return f"{type(fault).__name__} {fault.code}"
+        return f"{type(fault).__name__} {fault.code} {fault.times} {fault.retry_after_seconds}"
     if isinstance(fault, faults.OldList):
         return f"{type(fault).__name__} {fault.audited}"
     return type(fault).__name__
