@@ -49,8 +49,8 @@ class _Held:
     scope: str
     newest: int = 0
     steps: list[Step] = field(default_factory=list)
-    is_dropped: bool = False
-    """Whether the object's next event takes the place of what waits."""
+    drop: Drop | None = None
+    """Why the object's next event takes the place of what waits."""
 
 
 class Telling:
@@ -74,11 +74,11 @@ class Telling:
         version = number(event.version)
         if hold := self._agenda.take(Hold, told):
             self._held[place] = _Held(now + hold.seconds, scope)
-        elif self._agenda.take(Drop, told):
-            self._held[place] = _Held(now + DROPPED_SECONDS, scope, is_dropped=True)
+        elif told not in self._dropped and (drop := self._agenda.at(Drop, told)):
+            self._held[place] = _Held(now + DROPPED_SECONDS, scope, drop=drop)
             self._dropped.add(told)
-        elif self._is_made_up_for(place, version):
-            del self._held[place]
+        else:
+            self._make_up_for(place, version)
         if place not in self._held:
             return steps + ([] if told in self._dropped else self._steps(event, told, now))
         held = self._held[place]
@@ -105,10 +105,12 @@ class Telling:
         """Whether something that has come is still to be told."""
         return bool(self._held) or self.stalled_until > now
 
-    def _is_made_up_for(self, place: tuple[str, str], version: int) -> bool:
-        """Whether an event is the one that tells more than a dropped one."""
+    def _make_up_for(self, place: tuple[str, str], version: int) -> None:
+        """Forget a dropped event where this one tells more: only now it was never told."""
         held = self._held.get(place)
-        return held is not None and held.is_dropped and version > held.newest
+        if held is not None and held.drop is not None and version > held.newest:
+            self._agenda.spend(held.drop)
+            del self._held[place]
 
     def _steps(self, event: Event, told: Told, now: float) -> list[Step]:
         if self._agenda.kills(told, Moment.BEFORE_SEND):

@@ -15,7 +15,7 @@ from fairlead_api import names
 from fairlead_chaos import probe, snapshot
 from fairlead_chaos.admin import Admin, kind_of
 from fairlead_chaos.cell import Cell, Run
-from fairlead_chaos.faults import Hold, OldList, Plan, Stall
+from fairlead_chaos.faults import Drop, Hold, OldList, Plan, Stall
 from fairlead_chaos.lab import Lab
 from fairlead_chaos.oracle import Ending
 from fairlead_chaos.scenario import Manifest, Scenario
@@ -46,7 +46,7 @@ async def witness(
             await _touch(lab.admin, run.namespace)
             await _rests(cell, run)
         await _release(lab.admin, run.namespace)
-    return _ending(run, found, num_sent)
+    return seen(run, found, num_sent)
 
 
 async def _rests(cell: Cell, run: Run) -> bool:
@@ -103,10 +103,11 @@ async def _touch(admin: Admin, namespace: str) -> None:
 
 
 def _keeps_back(plan: Plan) -> bool:
-    return any(isinstance(fault, Hold | OldList | Stall) for fault in plan.faults)
+    return any(isinstance(fault, Drop | Hold | OldList | Stall) for fault in plan.faults)
 
 
-def _ending(run: Run, found: Snapshot, num_sent: int) -> Ending:
+def seen(run: Run, found: Snapshot, num_sent: int) -> Ending:
+    """A run as the oracle takes it: where it ended, and what was sent before it rested."""
     return Ending(
         plan=run.plan,
         trace=dataclasses.replace(

@@ -91,6 +91,7 @@ def test_dropped_event_that_no_other_follows_is_told_late():
     assert script.due(10.9) == []
     assert script.due(11.0) == ["a1"]
     assert script.take("a", 2, now=12.0) == ["a2"]
+    assert script.trace.reached == [], "it was late, not untold"
 
 
 def test_kill_at_the_event_after_a_dropped_one_is_not_lost():
