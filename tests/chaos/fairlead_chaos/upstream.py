@@ -77,26 +77,22 @@ class Reply:
 
 
 class Client:
-    """Connections to the API server, kept alive. Close it."""
+    """Connections to the API server, kept alive; who asks, its own token says. Close it."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._url = upstream.url.rstrip("/")
         self._opening: set[asyncio.Task[aiohttp.ClientResponse]] = set()
-        self._sessions = {
-            has_token: aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=context),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-            for has_token, context in ((True, upstream.plain), (False, upstream.admin))
-        }
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=upstream.plain),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
 
     async def close(self) -> None:
         """Let what is on its way arrive, then close all connections."""
         if self._opening:
             await asyncio.wait(self._opening, timeout=_CLOSE_SECONDS)
-        for session in self._sessions.values():
-            await session.close()
+        await self._session.close()
 
     @asynccontextmanager
     async def stream(
@@ -127,7 +123,7 @@ class Client:
             (key, value) for key, value in headers.items() if key.lower() not in _OURS
         )
         kept["Accept-Encoding"] = "identity"
-        return await self._sessions["Authorization" in headers].request(
+        return await self._session.request(
             method,
             URL(self._url + target, encoded=True),
             headers=kept,

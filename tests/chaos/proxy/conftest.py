@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import io
 import json
 import time
@@ -21,8 +22,15 @@ MERGE = "application/merge-patch+json"
 
 
 @pytest.fixture(scope="session")
-def upstream(control_plane):
+def by_token(control_plane):
+    """An API server to which a request's own token says who asks, as to an operator."""
     return Upstream.of(control_plane.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def upstream(by_token):
+    """An API server to which all that comes along is the administrator's: callers have no token."""
+    return dataclasses.replace(by_token, plain=by_token.admin)
 
 
 async def _until(condition, what):
