@@ -4,12 +4,13 @@ The plans were drawn by ``python tests/chaos/fairlead_chaos sample``; ``replay``
 alone. The references are learned here, so the sample follows the product.
 """
 
+import asyncio
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from fairlead_chaos import faults, soak, usage
+from fairlead_chaos import faults, soak, transitions, usage
 from fairlead_chaos.scenarios import catalogue
 from fairlead_chaos.soak import Course
 
@@ -19,7 +20,24 @@ LINES = (Path(__file__).parent / "sample.jsonl").read_text().splitlines()
 PLANS = [faults.from_json(line) for line in LINES]
 TOLD = {plan.scenario: catalogue.ALL[plan.scenario] for plan in PLANS}
 SCENARIOS = list(TOLD.values())
-NUM_PARALLEL = 20
+NUM_PARALLEL = 19  # and the walk
+WAYS = [
+    pytest.param(way, id=way.name)
+    for way in transitions.ways()
+    if way.name
+    in (
+        "plain: model=base to model=other",
+        "plain: model=base to model=lost",
+        "plain: model=base to model=lost to model=base",
+        "plain: extraArgs=refused to extraArgs=seed",
+        "plain: resources=cpu to resources=no-room",
+        "replicated: resources=cpu to resources=no-room to resources=none",
+        "replicated: replicas=0 to replicas=3",
+        "named: servedModelName=short to servedModelName=none",
+        "sized: maxModelLen=64 hurries to maxModelLen=none hurries to maxModelLen=128",
+        "plain: replicas=3 hurries to replicas=0 hurries to replicas=1",
+    )
+]
 NUM_WANTED = 60
 
 
@@ -44,9 +62,20 @@ async def campaign(world, tmp_path_factory):
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tally(campaign):
-    """All plans carried out, side by side."""
-    return await campaign.run(PLANS)
+async def carried_out(campaign, world):
+    """All plans carried out side by side, and all ways gone beside them."""
+    ways = [param.values[0] for param in WAYS]
+    return await asyncio.gather(campaign.run(PLANS), soak.walked(world, ways, {}))
+
+
+@pytest.fixture(scope="module")
+def tally(carried_out):
+    return carried_out[0]
+
+
+@pytest.fixture(scope="module")
+def walked(carried_out):
+    return carried_out[1]
 
 
 def test_sample_is_of_many_scenarios_and_every_kind_of_fault():
@@ -54,6 +83,7 @@ def test_sample_is_of_many_scenarios_and_every_kind_of_fault():
     kinds = {type(fault) for plan in PLANS for fault in plan.faults}
     assert kinds == set(faults.KINDS.values())
     assert {scenario.kind for scenario in SCENARIOS} == {"FineTuneJob", "ModelService"}
+    assert len(WAYS) == 10
 
 
 @in_module_loop
@@ -66,6 +96,17 @@ async def test_undisturbed_runs_end_alike(campaign):
 async def test_run_under_a_plan_ends_like_the_undisturbed(tally, plan):
     found = [str(finding) for one in tally.failed if one.plan == plan for finding in one.findings]
     assert found == [], plan.to_json()
+
+
+@in_module_loop
+@pytest.mark.parametrize("way", WAYS)
+async def test_service_ends_as_if_it_had_been_made_so(walked, way):
+    assert walked[way.name] == []
+
+
+@in_module_loop
+async def test_operator_complains_of_no_way_and_writes_nothing_in_vain(walked):
+    assert {name: lines for name, lines in walked.items() if lines} == {}
 
 
 @in_module_loop

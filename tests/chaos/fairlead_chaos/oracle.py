@@ -81,7 +81,7 @@ def disagreements(reference: Reference) -> list[Finding]:
     """
     found: list[Finding] = []
     for ending in reference.endings:
-        found += [*_of_itself(ending), *complaints.errors(ending.loud())]
+        found += [*of_itself(ending), *complaints.errors(ending.loud())]
         if not ending.error:
             found += _writes(reference, ending)
             found += compare.differences(reference.snapshot, ending.snapshot, reference.masks)
@@ -91,7 +91,7 @@ def disagreements(reference: Reference) -> list[Finding]:
 def judge(reference: Reference, run: Ending) -> list[Finding]:
     """What is wrong with a run, by the undisturbed runs of its scenario."""
     usual = {(one.wrong, one.where) for ending in reference.endings for one in _orphans(ending)}
-    found = [one for one in _of_itself(run) if (one.wrong, one.where) not in usual]
+    found = [one for one in of_itself(run) if (one.wrong, one.where) not in usual]
     said = (line for ending in reference.endings for line in ending.loud())
     found += complaints.complaints(run.loud(), run.plan, complaints.shapes(said))
     found += _writes(reference, run)
@@ -100,7 +100,7 @@ def judge(reference: Reference, run: Ending) -> list[Finding]:
     return found
 
 
-def _of_itself(run: Ending) -> Iterator[Finding]:
+def of_itself(run: Ending) -> Iterator[Finding]:
     """What is wrong with what a run did, whatever others did."""
     if run.error:
         yield Finding(Wrong.NEVER_SETTLED, run.error)

@@ -9,9 +9,9 @@ import asyncio
 import functools
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fairlead_api import names
 from fairlead_chaos import pictures, transitions
@@ -19,10 +19,22 @@ from fairlead_chaos.transitions import Good, Manifest, State, Way
 from fairlead_operator import kube
 from fairlead_operator.kube import Kind
 
+ArrivedT = TypeVar("ArrivedT")
 PICTURED: Final = (kube.DEPLOYMENT, kube.SERVICE)
 LOOK_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 240.0
 """Longest for one state; two busy cores start pods of a hundred services meanwhile."""
+
+
+QUIET_LOOKS: Final = 15
+"""Longer than what served before stays after traffic left it (Options.retire_seconds)."""
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """A service that never came to rest in a state."""
+
+    why: str
 
 
 @dataclass(frozen=True)
@@ -64,23 +76,21 @@ class Walk:
         }
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._keep_looking())  # its failure ends all
-            made = {
-                way.name: group.create_task(self._made(f"made-{number:03d}x", way))
+            making = [
+                group.create_task(_tried(self._made(f"made-{number:03d}x", way)))
                 for number, way in enumerate(missing.values())
-            }
-            gone = {
-                way.name: group.create_task(self._gone(f"gone-{number:03d}x", way))
+            ]
+            going = [
+                group.create_task(_tried(self._gone(f"gone-{number:03d}x", way)))
                 for number, way in enumerate(ways)
-            }
-            await asyncio.wait([*made.values(), *gone.values()])
-            scratch |= {name: task.result() for name, task in made.items()}
-            ends = {
-                way.name: group.create_task(self._end(gone[way.name].result(), way, scratch))
-                for way in ways
-            }
-            await asyncio.wait(ends.values())
+            ]
+            made, gone = await asyncio.gather(*making), await asyncio.gather(*going)
+            pictured = zip(missing, made, strict=True)
+            scratch |= {name: found for name, found in pictured if not isinstance(found, Stuck)}
+            arrived = zip(gone, ways, strict=True)
+            ends = await asyncio.gather(*(self._end(name, way, scratch) for name, way in arrived))
             looking.cancel()
-        return {name: task.result() for name, task in ends.items()}
+        return {way.name: end for way, end in zip(ways, ends, strict=True)}
 
     async def _made(self, name: str, way: Way) -> Manifest:
         """The picture of a service that is made in the way's only state."""
@@ -101,22 +111,25 @@ class Walk:
             spec = wanted
         return name
 
-    async def _end(self, name: str, way: Way, scratch: dict[str, Manifest]) -> list[str]:
-        """What is wrong with the end once nothing moves any more; nothing if it comes right."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
+    async def _end(self, name: "str | Stuck", way: Way, scratch: dict[str, Manifest]) -> list[str]:
+        """What is wrong with the end; nothing where all stays well while anything may move."""
+        if isinstance(name, Stuck):
+            return [name.why]
+        if lacking := [made.name for made in _needed(way) if made.name not in scratch]:
+            return [f"nothing to compare with: {one} never came to rest" for one in lacking]
+        deadline, times, wrong = time.monotonic() + PATIENCE_SECONDS, 0, ["not told of yet"]
+        while times < QUIET_LOOKS and (not wrong or time.monotonic() < deadline):
+            await self._next_look()
             service = self._look.services.get(name)
-            wrong = ["not told of yet"]
             if service is not None and _is_current(service):
                 wrong = pictures.faults(way, scratch | {way.name: self._look.picture(name)})
-            if not wrong or time.monotonic() > deadline:
-                return wrong
-            await self._next_look()
+            times = 0 if wrong else times + 1
+        return wrong
 
     async def _quiet(self, name: str) -> Manifest:
         """A service's picture once a few looks show the same: what goes, goes a little later."""
         last, times = None, 0
-        while times < _QUIET_LOOKS:
+        while times < QUIET_LOOKS:
             await self._next_look()
             now = self._look.picture(name)
             times, last = (times + 1 if now == last else 0), now
@@ -154,8 +167,12 @@ class Walk:
             await self._looked.wait()
 
 
-_QUIET_LOOKS: Final = 15
-"""Longer than what served before stays after traffic left it (Options.retire_seconds)."""
+async def _tried(bringing: Coroutine[Any, Any, ArrivedT]) -> ArrivedT | Stuck:
+    """Where it led; one that is stuck must not end the others."""
+    try:
+        return await bringing
+    except TimeoutError as error:
+        return Stuck(str(error))
 
 
 def _needed(way: Way) -> Iterable[Way]:
