@@ -75,10 +75,11 @@ test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
 
 soak: $(STAMP)  ## campaigns of the proof harness, results to docs/testing (hours; MOST=1200 runs of each)
-	@$(PY) tests/chaos/fairlead_model --states 1000000 --seed 1 --processes 2 --write docs/testing/model.json
-	@FAIRLEAD_RESULTS=docs/testing $(PY) -m pytest -q -m cluster tests/cluster/admission
-	@$(PY) tests/chaos/fairlead_chaos soak --most $(or $(MOST),1200) --write docs/testing
-	@$(PY) tests/chaos/fairlead_chaos pages
+	@mkdir -p docs/testing; code=0; \
+	$(PY) tests/chaos/fairlead_model --states 1000000 --seed 1 --processes 2 --write docs/testing/model.json || code=$$?; \
+	FAIRLEAD_RESULTS=docs/testing $(PY) -m pytest -q -m cluster tests/cluster/admission || code=$$?; \
+	$(PY) tests/chaos/fairlead_chaos soak --most $(or $(MOST),1200) --write docs/testing || code=$$?; \
+	$(PY) tests/chaos/fairlead_chaos pages && exit $$code
 
 bench-airflow: $(STAMP)  ## thousands of waiting tasks: shared watch against polling (25 min; WRITE=1: to docs/)
 	@$(PY) tests/bench/waiters $(if $(WRITE),--write docs/benchmarks)

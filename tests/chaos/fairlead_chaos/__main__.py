@@ -30,6 +30,13 @@ class UsageError(Exception):
     """What was asked for can't be done; the message says why."""
 
 
+def positive(text: str) -> int:
+    """A number from 1, of the command line."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not above 0")
+    return number
+
+
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -45,7 +52,7 @@ def arguments() -> argparse.Namespace:
     soaking = verbs.add_parser("soak", help="run campaigns, write a result file of each")
     soaking.add_argument("--campaign", nargs="+", choices=soak.CAMPAIGNS, default=soak.CAMPAIGNS)
     soaking.add_argument("--scenario", nargs="+", help="these only; all where absent")
-    soaking.add_argument("--most", type=int, default=EVERYTHING, help="runs of each campaign")
+    soaking.add_argument("--most", type=positive, default=EVERYTHING, help="runs of each campaign")
     soaking.add_argument("--seed", type=int, default=1, help="draws the plans where not all run")
     soaking.add_argument(
         "--write", type=Path, help="folder for the result files; else none is kept"
@@ -56,7 +63,7 @@ def arguments() -> argparse.Namespace:
     drawing.add_argument("--seed", type=int, default=1)
     verbs.add_parser("pages", help="write docs/testing.md from the result files")
     for verb in (trace, replay, soaking, drawing):
-        verb.add_argument("--parallel", type=int, default=16, help="runs at the same time")
+        verb.add_argument("--parallel", type=positive, default=16, help="runs at the same time")
         verb.add_argument("--logs", type=Path, help="folder for logs of the operator")
     return parser.parse_args()
 
@@ -86,11 +93,11 @@ async def in_lab(
         course = Course(asked.parallel, most, seed, say, logs)
         runs = Path(folder) / "runs"
         runs.mkdir()
-        nodes = max(asked.parallel, 1)
         stopped = asyncio.current_task()
         assert stopped is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.cancel)
-        async with lab.open_lab(lab.bring_up(), scenarios.values(), runs, nodes) as opened:
+        plane, told = lab.bring_up(), scenarios.values()
+        async with lab.open_lab(plane, told, runs, asked.parallel) as opened:
             return await work(opened, course)
 
 
@@ -184,7 +191,9 @@ async def soaked(asked: argparse.Namespace) -> int:
         used = soak.rights(opened, course)
         if asked.write:
             results.write(asked.write / "rights.json", used)
-        return int(bad or bool(used["missing"]))
+        # A few scenarios can't use every right; all of them must.
+        unused = used["unused"] if asked.scenario is None else ()
+        return int(bad or bool(used["missing"] or used["needless"] or unused))
 
     return await in_lab(asked, scenarios, work)
 

@@ -5,7 +5,7 @@ and seed. ``python tests/chaos/fairlead_chaos pages`` writes it.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -105,12 +105,22 @@ functions: {result["violations"]} violations. {_of(result).capitalize()}.
 
 
 def _admission(result: Result) -> str:
-    lines = [
-        f"- {key.replace('_', ' ')}: {value:,}"
-        for key, value in sorted(result.items())
-        if isinstance(value, int) and key != "seed"
-    ]
+    counts = {key: value for key, value in result.items() if key not in _OF_A_RUN}
+    lines = [f"- {' '.join(path)}: {count:,}" for path, count in sorted(_leaves(counts))]
     return "## Admission\n\n" + "\n".join(lines) + f"\n\n{_of(result).capitalize()}.\n"
+
+
+_OF_A_RUN: Final = frozenset({"commit", "seed", "date", "python"})
+
+
+def _leaves(counts: Result, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Every count with the words that lead to it."""
+    for key, value in counts.items():
+        words = (*path, key.replace("_", " "))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, words)
+        else:
+            yield words, value
 
 
 def _rights(result: Result) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,9 @@ import pytest
 from fairlead_admission import scratch, tables
 from fairlead_admission.wire import Wire
 from fairlead_api import crd
+from fairlead_chaos import results
 
 TABLES = Path(__file__).parent
-ROOT = TABLES.parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +48,5 @@ def report():
     yield counts
     print(f"\nadmission: {json.dumps(counts)}")
     if folder := os.environ.get("FAIRLEAD_RESULTS"):
-        command = ["git", "rev-parse", "HEAD"]
-        commit = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        result = {"commit": commit.stdout.strip(), **counts}
-        Path(folder, "admission.json").write_text(json.dumps(result, indent=2) + "\n")
+        head = results.head(counts.pop("seed", 0))
+        results.write(Path(folder, "admission.json"), head | counts)
