@@ -13,7 +13,6 @@ from fairlead_chaos.scenarios.services import modelservice, revision_of
 from fairlead_operator.settings import Settings
 
 NUM_WANTED = 12
-NAMESPACE_SUFFIX = 7
 LABEL_VALUE = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 LABEL_OF = {
     names.FINETUNEJOB: {names.LABEL_FINETUNEJOB, names.LABEL_STAGE, names.LABEL_ATTEMPT},

@@ -142,13 +142,6 @@ class Admin:
         with suppress(kube.AlreadyExists):
             await self.create(manifest, namespace)
 
-    async def get(self, kind: Kind, namespace: str | None, name: str) -> Manifest | None:
-        """Read an object; None where it isn't."""
-        try:
-            return await self.call("GET", kind.path(namespace, name))
-        except kube.NotFound:
-            return None
-
     async def patch(
         self, kind: Kind, namespace: str | None, name: str, change: Manifest, subresource: str = ""
     ) -> Manifest:

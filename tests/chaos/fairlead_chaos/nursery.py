@@ -34,7 +34,6 @@ class Exit:
     code: int
     """Its exit code, or the signal that ended it, negative."""
     cpu_seconds: float
-    max_rss_kib: int
 
 
 @dataclass
@@ -141,11 +140,11 @@ class Nursery:
                     self._alive[operator.pid] = operator
                     self._born.pop(news["order"]).set_result(operator)
                 else:
-                    ended = Exit(news["exit"], news["cpu_seconds"], news["max_rss_kib"])
+                    ended = Exit(news["exit"], news["cpu_seconds"])
                     self._alive.pop(news["pid"]).exited.set_result(ended)
         except NurseryError as error:
             for waiting in self._born.values():
                 waiting.set_exception(error)
             for operator in self._alive.values():
-                operator.exited.set_result(Exit(-int(signal.SIGKILL), 0.0, 0))
+                operator.exited.set_result(Exit(-int(signal.SIGKILL), 0.0))
             raise

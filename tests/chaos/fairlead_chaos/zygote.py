@@ -87,7 +87,6 @@ class Zygote:
                     "pid": pid,
                     "exit": os.waitstatus_to_exitcode(status),
                     "cpu_seconds": usage.ru_utime + usage.ru_stime,
-                    "max_rss_kib": usage.ru_maxrss,
                 }
             )
 

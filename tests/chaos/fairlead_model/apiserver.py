@@ -23,7 +23,6 @@ from fairlead_model.objects import (
     fresh_uid,
     intern,
     stored,
-    with_uid,
     without_dates,
 )
 from fairlead_model.state import State, Write, remove, store, used_uids
@@ -98,11 +97,6 @@ def with_status(resource: Obj, status: Obj) -> Obj:
     assert status.kind == STATUS
     plain = without_dates(status.manifest["status"])
     return stored(deepcopy(resource.manifest) | {"status": plain})
-
-
-def is_live(state: State, uid: str) -> bool:
-    """Whether the object of that uid is there."""
-    return with_uid(state.live, uid) is not None
 
 
 def _new(state: State, body: Obj) -> Obj:
