@@ -16,29 +16,14 @@ from collections.abc import Callable
 import pytest
 
 from fairlead_api import names
-from fairlead_api.artifact import Artifact
 from fairlead_api.finetunestatus import Stage
-from fairlead_api.termination import EXIT_CODES, Cause, PreparedData, Termination, TrainingResult
+from fairlead_api.termination import EXIT_CODES, Cause, Termination
+from fairlead_chaos.scenarios import ends
 from fairlead_operator import kube
 
 pytestmark = pytest.mark.cluster
 
 STORY_SECONDS = 400  # other work runs on the same cores
-DIGEST = "sha256:" + "a" * 64
-RESULTS = {
-    Stage.PREPARE: {"prepared": PreparedData(digest=DIGEST, num_rows=1, format="Text")},
-    Stage.TRAIN: {"training": TrainingResult(step=9, world_size=1, checkpoint="c/9")},
-    Stage.EXPORT: {
-        "artifact": Artifact(
-            uri="pvc://work/out",
-            digest=DIGEST,
-            size_bytes=7,
-            kind="Model",
-            base_model="pvc://work/base",
-            dataset_digest=DIGEST,
-        )
-    },
-}
 LAST_WORDS = "ValueError: no such optimizer"
 ENDS = {"Succeeded": "Complete", "Failed": "Failed"}
 """A job's last phases, each with the condition that says why."""
@@ -105,8 +90,7 @@ class Scene:
 
 
 def succeed(stage, attempt=1):
-    message = Termination(cause=Cause.SUCCEEDED, **RESULTS[stage]).to_message()
-    return lambda scene: scene.end(stage, attempt, 0, message)
+    return lambda scene: scene.end(stage, attempt, 0, ends.success(stage))
 
 
 def fail(code, message):

@@ -11,28 +11,12 @@ from datetime import UTC, datetime
 import pytest
 
 from fairlead_api import names
-from fairlead_api.artifact import Artifact
 from fairlead_api.finetunestatus import Stage
-from fairlead_api.termination import Cause, PreparedData, Termination, TrainingResult
+from fairlead_chaos.scenarios import ends
 from fairlead_operator import kube
 
 pytestmark = pytest.mark.cluster
 
-DIGEST = "sha256:" + "a" * 64
-RESULTS = {
-    Stage.PREPARE: {"prepared": PreparedData(digest=DIGEST, num_rows=1, format="Text")},
-    Stage.TRAIN: {"training": TrainingResult(step=9, world_size=1, checkpoint="c/9")},
-    Stage.EXPORT: {
-        "artifact": Artifact(
-            uri="pvc://work/out",
-            digest=DIGEST,
-            size_bytes=7,
-            kind="Model",
-            base_model="pvc://work/base",
-            dataset_digest=DIGEST,
-        )
-    },
-}
 SPECS = {
     kube.FINETUNEJOB: {
         "model": {"uri": "pvc://work/base"},
@@ -87,7 +71,7 @@ def succeed(end_attempt, until, api, team):
 
     async def ended(name, stage):
         job = names.stage_job_name(name, stage, 1)
-        message = Termination(cause=Cause.SUCCEEDED, **RESULTS[stage]).to_message()
+        message = ends.success(stage)
         await end_attempt(job, 0, message)
 
         async def complete():

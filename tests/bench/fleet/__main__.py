@@ -23,18 +23,21 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-import client
-import contestants
-import course
-import figures
-import manifests
-import pages
-import plane as planes
-from moments import BARE, FAIRLEAD, NAIVE
-
-from fairlead_cluster import pins
-
 ROOT = Path(__file__).resolve().parents[3]
+# What benches share, and how the pods of the proof harness end.
+sys.path += [str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "chaos")]
+
+import client  # noqa: E402
+import contestants  # noqa: E402
+import course  # noqa: E402
+import figures  # noqa: E402
+import manifests  # noqa: E402
+import pages  # noqa: E402
+import plane as planes  # noqa: E402
+from moments import BARE, FAIRLEAD, NAIVE  # noqa: E402
+
+from fairlead_cluster import pins  # noqa: E402
+
 MEASURED = ("operator", "cluster", "tests/bench")
 SECONDS_A_JOB, SECONDS_A_ROUND = 0.36, 110
 """Of all contestants together, clearing included, on two quiet cores."""

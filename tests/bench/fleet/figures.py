@@ -3,9 +3,7 @@
 Pure: no clock, no cluster.
 """
 
-import statistics
-from collections import defaultdict
-
+import medians
 from moments import BARE, FAIRLEAD, NAIVE
 
 CURVE = tuple(range(0, 101, 5))
@@ -117,27 +115,9 @@ def compared(row):
     return found
 
 
-def spread(values):
-    """Median, least and most."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def of_rounds(rows):
-    """Median and spread over the rounds of everything; of curves the medians."""
-    columns = defaultdict(list)
-    for row in rows:
-        for kind, figures in row.items():
-            for key, value in figures.items():
-                columns[kind, key].append(value)
-        for key, value in compared(row).items():
-            columns["compared", key].append(value)
-    found = defaultdict(dict)
-    for (kind, key), values in columns.items():
-        if key.endswith("_curve"):
-            found[kind][key] = [statistics.median(each) for each in zip(*values, strict=True)]
-        else:
-            found[kind][key] = spread(values)
-    return dict(found)
+    """Median and spread over the rounds of everything, the comparisons too."""
+    return medians.of_rounds(rows, compared)
 
 
 def verdicts(found):

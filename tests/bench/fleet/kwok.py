@@ -8,9 +8,8 @@ complete a second after that, with the termination message of their stage.
 import json
 
 from fairlead_api import names
-from fairlead_api.artifact import Artifact
 from fairlead_api.finetunestatus import Stage
-from fairlead_api.termination import Cause, PreparedData, Termination, TrainingResult
+from fairlead_chaos.scenarios import ends
 from fairlead_cluster import processes
 
 NAME = "bench-kwok"
@@ -18,21 +17,6 @@ ANNOTATION, MARK = "kwok.x-k8s.io/node", "fairlead-bench"
 RUN_MILLISECONDS = 1000
 NODE_FILES = ("node/fast/node-initialize.yaml", "node/heartbeat/node-heartbeat.yaml")
 POD_FILES = ("pod/fast/pod-ready.yaml",)
-_DIGEST = "sha256:" + "a" * 64
-RESULTS = {
-    Stage.PREPARE: {"prepared": PreparedData(digest=_DIGEST, num_rows=1, format="Text")},
-    Stage.TRAIN: {"training": TrainingResult(step=9, world_size=1, checkpoint="c/9")},
-    Stage.EXPORT: {
-        "artifact": Artifact(
-            uri="pvc://work/out",
-            digest=_DIGEST,
-            size_bytes=7,
-            kind="Model",
-            base_model="pvc://work/base",
-            dataset_digest=_DIGEST,
-        )
-    },
-}
 _CONFIGURATION = """apiVersion: config.kwok.x-k8s.io/v1alpha1
 kind: KwokConfiguration
 options:
@@ -112,7 +96,7 @@ def _selector(*expressions):
 
 
 def _end(stage):
-    message = Termination(cause=Cause.SUCCEEDED, **RESULTS[stage]).to_message()
+    message = ends.success(stage)
     selector = _selector(
         {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"},
         {"key": ".status.phase", "operator": "In", "values": ["Running"]},

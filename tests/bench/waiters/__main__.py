@@ -26,6 +26,7 @@ from types import SimpleNamespace
 ROOT = Path(__file__).resolve().parents[3]
 HOME = tempfile.TemporaryDirectory(prefix="fairlead-airflow-")
 os.environ["AIRFLOW_HOME"] = HOME.name  # before Airflow is imported, which makes its folder
+sys.path.append(str(ROOT / "tests" / "bench"))  # what benches share
 
 import figures  # noqa: E402
 import jobs  # noqa: E402

@@ -4,8 +4,8 @@ Pure: no clock, no cluster.
 """
 
 import statistics
-from collections import defaultdict
 
+import medians
 from rounds import NO_OP, NUM_FIRST, POLLING, RESOURCE
 
 KIB = 1024
@@ -61,24 +61,9 @@ def compared(row):
     }
 
 
-def spread(values):
-    """Median, least and most."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
-
-
 def of_rounds(rows):
-    """Median and spread over the rounds of everything; the kinds' figures and the comparisons."""
-    columns = defaultdict(list)
-    for row in rows:
-        for kind, figures in row.items():
-            for key, value in figures.items():
-                columns[kind, key].append(value)
-        for key, value in compared(row).items():
-            columns["compared", key].append(value)
-    found = defaultdict(dict)
-    for (kind, key), values in columns.items():
-        found[kind][key] = spread(values)
-    return dict(found)
+    """Median and spread over the rounds of everything, the comparisons too."""
+    return medians.of_rounds(rows, compared)
 
 
 def verdicts(found):

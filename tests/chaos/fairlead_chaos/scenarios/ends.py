@@ -37,10 +37,14 @@ def pods(stage: Stage, attempt: int) -> dict[str, str]:
     return {names.LABEL_STAGE: stage.lower(), names.LABEL_ATTEMPT: str(attempt)}
 
 
+def success(stage: Stage) -> str:
+    """The termination message of a stage that went well."""
+    return Termination(cause=Cause.SUCCEEDED, **_RESULTS[stage]).to_message()
+
+
 def succeeds(stage: Stage, attempt: int = 1) -> Fates:
     """An attempt ends well and tells its result."""
-    message = Termination(cause=Cause.SUCCEEDED, **_RESULTS[stage]).to_message()
-    return (Fate("", pods(stage, attempt), message=message),)
+    return (Fate("", pods(stage, attempt), message=success(stage)),)
 
 
 def fails(stage: Stage, cause: Cause, *attempts: int) -> Fates:
