@@ -9,9 +9,11 @@ import dataclasses
 import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 import uuid
@@ -231,6 +233,28 @@ async def api(cluster, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def ends_well():
+    """Runs a program that has to end well; one that hangs is interrupted and tells where it was."""
+
+    def run(*command, seconds, env=None):
+        with tempfile.TemporaryFile("w+") as said:
+            process = subprocess.Popen(command, stdout=said, stderr=said, text=True, env=env)
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+                code = f"no end within {seconds} s"
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(PATIENCE_SECONDS)
+            finally:
+                process.kill()
+            said.seek(0)
+            assert code == 0, f"{code}: {said.read()}"
+
+    return run
+
+
+@pytest.fixture(scope="module")
 def kubectl(cluster):
     """Runs kubectl; where the API server has not seen the request, it is sent again."""
 

@@ -12,23 +12,18 @@ pytestmark = pytest.mark.cluster
 
 BENCH = Path(__file__).parents[1] / "bench" / "waiters"
 NUM_WAITERS = 20
+MOST_SECONDS = 600
 KINDS = ("shared watch", "polling", "no-op")
 
 
 @pytest.fixture(scope="module")
-def written(cluster, tmp_path_factory):
+def written(cluster, ends_well, tmp_path_factory):
     """One round with few waiters, who poll often."""
     folder = tmp_path_factory.mktemp("bench")
     course = ("--poll-seconds", "1", "--quiet-seconds", "1", "--span-seconds", "1")
     size = ("--waiters", str(NUM_WAITERS), "--rounds", "1", "--seed", "7")
-    done = subprocess.run(
-        [sys.executable, BENCH, "--cluster", cluster.name, *size, *course, "--write", folder],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"JOIN_SECONDS": "2"},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    command = (sys.executable, BENCH, "--cluster", cluster.name, *size, *course, "--write", folder)
+    ends_well(*command, seconds=MOST_SECONDS, env=os.environ | {"JOIN_SECONDS": "2"})
     return folder
 
 

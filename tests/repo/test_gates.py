@@ -1,5 +1,7 @@
 """The gates are the same program, with the same settings, wherever they run."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -35,3 +37,10 @@ def test_warnings_are_errors_and_types_are_strict():
 def test_every_distribution_is_typed_and_type_checked():
     packages = PROJECT["tool"]["mypy"]["files"]
     assert [name for name in packages if not (ROOT / name / "py.typed").is_file()] == []
+
+
+def test_slow_tests_find_their_fixtures():
+    """Said in seconds, not at the end of a run of the slow tiers."""
+    plan = ["-q", "-p", "no:cacheprovider", "-m", "cluster or e2e", "--setup-plan", "tests"]
+    done = subprocess.run([sys.executable, "-m", "pytest", *plan], cwd=ROOT, capture_output=True)
+    assert done.returncode == 0, done.stdout.decode()[-4000:]
