@@ -53,6 +53,9 @@ def arguments():
     parser.add_argument("--memory-jobs", type=int, default=5000, help="of the memory run")
     parser.add_argument("--probes", type=int, default=50, help="jobs that are suspended")
     parser.add_argument("--quiet-seconds", type=float, default=10.0)
+    parser.add_argument(
+        "--patience", type=float, default=planes.PATIENCE_SECONDS, help="most seconds for a step"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path, help="folder for operator.md and operator.json")
     options = parser.parse_args()
@@ -107,7 +110,7 @@ class Bench:
 
     def _course(self, num_jobs, to_complete):
         num_probes, quiet = min(self.options.probes, num_jobs), self.options.quiet_seconds
-        return course.Course(num_jobs, num_probes, quiet, to_complete)
+        return course.Course(num_jobs, num_probes, quiet, to_complete, self.options.patience)
 
     async def _one(self, kind, how, title):
         """One course, gone again where it was disturbed; figures of it."""

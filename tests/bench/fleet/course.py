@@ -9,7 +9,7 @@ import client
 import manifests
 from contestants import Memory
 from moments import BARE, FAIRLEAD, FIRST, NAIVE, Moments, fine_tune_path, jobs_path
-from plane import naive_path, until
+from plane import PATIENCE_SECONDS, naive_path, until
 
 ACCOUNTS = {FAIRLEAD: "fairlead", NAIVE: "naive"}
 JOB, PROBE, WARM = "job", "probe", "warm"
@@ -26,7 +26,7 @@ class Course:
     """In which all jobs run and nothing happens."""
     to_complete: bool = True
     """Whether jobs complete; else the course ends when all run."""
-    patience_seconds: float = 1800
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 class Run:
@@ -85,19 +85,20 @@ class Run:
     async def _runs(self, names):
         """Wait until every one of them has a running pod, and says so."""
         every, moments = set(names), self.moments
-        wanted = {(name, FIRST) for name in names}
 
-        def all_run():
-            return moments.running.keys() >= wanted and moments.told.keys() >= every
+        def lacking():
+            return {n for n in every if (n, FIRST) not in moments.running or n not in moments.told}
 
-        await self._until(all_run, f"all {len(names)} run")
+        await self._until(lacking, f"all {len(names)} run")
 
-    async def _until(self, condition, what):
+    async def _until(self, lacking, what, driver=None):
         def check():
             if self.operator:
                 self.operator.check()
+            if driver and driver.done():
+                driver.result()
 
-        await self.moments.until(condition, what, self.course.patience_seconds, check)
+        await self.moments.until(lacking, what, self.course.patience_seconds, check)
 
     async def _to_running(self, names):
         """From the first request to the last pod's running."""
@@ -158,7 +159,7 @@ class Run:
             body = {"spec": {"suspend": True}}
             await self.there.call("PATCH", f"{self._path()}/{name}", body, kind=client.MERGE)
             await asyncio.sleep(0.02)
-        await self._until(lambda: gone.keys() >= sent.keys(), "Jobs of suspended jobs are gone")
+        await self._until(lambda: sent.keys() - gone.keys(), "Jobs of suspended jobs are gone")
         self.found["suspended"] = sorted(gone[child] - at for child, at in sent.items())
         for name in probes:
             await self.there.call("DELETE", f"{self._path()}/{name}")
@@ -170,7 +171,7 @@ class Run:
         driver = asyncio.create_task(self._drive()) if self.kind == BARE else None
         self.plane.play(ends=True)
         wanted = set(names)
-        await self._until(lambda: moments.complete.keys() >= wanted, "all complete")
+        await self._until(lambda: wanted - moments.complete.keys(), "all complete", driver)
         if driver:
             driver.cancel()
         else:

@@ -115,15 +115,17 @@ class Moments:
         self._last_told[name] = said
         return name
 
-    async def until(self, condition, what, seconds, check):
+    async def until(self, lacking, what, seconds, check):
         """Wait until the watches have told enough; fails when one of them breaks.
 
-        ``check`` is called now and then and raises when there is nothing to wait for any more.
+        ``lacking`` gives the names that are still waited for. ``check`` is called now and then and
+        raises when there is nothing to wait for any more.
         """
         deadline = time.monotonic() + seconds
-        while not condition():
+        while left := lacking():
             check()
-            assert time.monotonic() < deadline, f"never came true: {what}"
+            some = ", ".join(map(str, sorted(left)[:3]))
+            assert time.monotonic() < deadline, f"never: {what}; {len(left)} lack, as {some}"
             await asyncio.sleep(LOOK_SECONDS)  # moments are those of events: looking may be late
             self._changed.clear()
             waiting = asyncio.create_task(self._changed.wait())

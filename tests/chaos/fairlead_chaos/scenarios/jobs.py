@@ -115,6 +115,12 @@ class Job:
         name: str = found["metadata"]["name"]
         return name
 
+    async def pod_waits(self, stage: Stage, attempt: int = 1) -> None:
+        """Wait until no node takes an attempt's one pod."""
+        labels = {names.LABEL_FINETUNEJOB: self.name} | ends.pods(stage, attempt)
+        what = f"{self.name}: no node takes the pod of {stage} {attempt}"
+        await self.hands.until_pods(labels, states.all_unscheduled(1), what)
+
     async def evicted(self, attempt: int) -> None:
         """Drain the node of a Train attempt's one pod, once it runs."""
         await self.trains(attempt)

@@ -28,7 +28,21 @@ async def raise_quota(hands: Hands, **hard: str) -> None:
 
 async def claim(hands: Hands, name: str, mode: str = "ReadWriteOnce") -> None:
     """Make a claim and the volume that it is bound to."""
+    await volume(hands, name, mode)
+    await unbound_claim(hands, name, mode)
+
+
+async def volume(hands: Hands, name: str, mode: str = "ReadWriteOnce") -> None:
+    """Make the volume for the claim of that name."""
+    await hands.create(tenant.volume(await _namespace(hands), name, mode))
+
+
+async def unbound_claim(hands: Hands, name: str, mode: str = "ReadWriteOnce") -> None:
+    """Make a claim that waits for its volume."""
+    await hands.create(tenant.claim(await _namespace(hands), name, mode))
+
+
+async def _namespace(hands: Hands) -> Manifest:
     owner = await hands.until(NAMESPACE, hands.namespace, states.is_there, "the namespace")
     assert owner is not None
-    await hands.create(tenant.volume(owner, name, mode))
-    await hands.create(tenant.claim(owner, name, mode))
+    return owner

@@ -164,6 +164,15 @@ def all_ready(num_pods: int) -> Callable[[list[Manifest]], bool]:
     return holds
 
 
+def all_unscheduled(num_pods: int) -> Callable[[list[Manifest]], bool]:
+    """So many pods are there, and the scheduler has found a node for none."""
+
+    def holds(pods: list[Manifest]) -> bool:
+        return len(pods) == num_pods and all(says("PodScheduled", "False")(pod) for pod in pods)
+
+    return holds
+
+
 def none_left(pods: list[Manifest]) -> bool:
     """No pod is there."""
     return not pods

@@ -7,6 +7,7 @@ one take as long.
 from typing import Final
 
 from fairlead_api.conditions import FineTuneJobCondition, Reason
+from fairlead_api.finetunestatus import Stage
 from fairlead_chaos.scenarios import ends, jobs, manifests, neighbours, states
 from fairlead_chaos.scenarios.jobs import Job, scenario
 
@@ -16,6 +17,15 @@ async def claim_missing(job: Job) -> None:
     await job.create(storage={"claimName": "later"})
     await job.is_refused(Reason.CLAIM_NOT_FOUND)
     await neighbours.claim(job.hands, "later")
+    await job.completes()
+
+
+async def claim_pending(job: Job) -> None:
+    """Its claim has no volume yet: the pod of its first stage waits for that."""
+    await neighbours.unbound_claim(job.hands, "later")
+    await job.create(storage={"claimName": "later"})
+    await job.pod_waits(Stage.PREPARE)
+    await neighbours.volume(job.hands, "later")
     await job.completes()
 
 
@@ -63,6 +73,7 @@ async def workers_pending(job: Job) -> None:
 
 ALL: Final = (
     scenario(claim_missing, ends.all_well()),
+    scenario(claim_pending, ends.all_well()),
     scenario(rows_missing, ends.all_well()),
     scenario(not_shared),
     scenario(argument_refused, ends.all_well()),
