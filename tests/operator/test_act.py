@@ -170,6 +170,16 @@ async def test_a_delete_spares_the_successor_of_the_same_name(world, owner, chil
     assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
 
 
+async def test_a_delete_spares_a_child_that_has_changed_since_it_was_seen(world, owner, child):
+    """Shown as running by an old listing, a Job may be complete: then nobody wants it gone."""
+    made = await world.cluster.create(child(owner))
+    world.cluster.deafen()
+    world.cluster.edit(made, data={"complete": "1"})
+    with pytest.raises(kube.Conflict):
+        await carry_out(world, delete(made["metadata"]["uid"]), owner)
+    assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
+
+
 @pytest.mark.parametrize("gone", [True, False], ids=["gone-already", "there"])
 async def test_a_delete_ends_with_the_child_gone_from_cluster_and_cache(world, owner, child, gone):
     made = await world.cluster.create(child(owner))

@@ -126,10 +126,19 @@ async def test_an_apply_is_sent_as_one(wire):
     assert body == CONFIG_MAP
 
 
-async def test_a_delete_carries_the_uid_and_works_in_the_background(wire):
-    await wire.api.delete(kube.CONFIG_MAP, "team", "c", "u")
+@pytest.mark.parametrize(
+    ("version", "preconditions"),
+    [
+        pytest.param("", {"uid": "u"}, id="uid"),
+        pytest.param("7", {"uid": "u", "resourceVersion": "7"}, id="uid-and-version"),
+    ],
+)
+async def test_a_delete_carries_what_was_seen_and_works_in_the_background(
+    wire, version, preconditions
+):
+    await wire.api.delete(kube.CONFIG_MAP, "team", "c", "u", version)
     ((_, body),) = wire.requests
-    assert (body["preconditions"], body["propagationPolicy"]) == ({"uid": "u"}, "Background")
+    assert (body["preconditions"], body["propagationPolicy"]) == (preconditions, "Background")
 
 
 @pytest.mark.parametrize(

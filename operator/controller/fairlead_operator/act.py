@@ -1,7 +1,7 @@
 """Carries out one act of a plan, so that a stale observation does no harm.
 
-Every write carries the uid of what was seen or a name that only we use, an apply its version too,
-and what the API server answers goes into the cache at once. Knows no planner and no kind in
+Every write carries the uid and version of what was seen or a name that only we use, and what the
+API server answers goes into the cache at once. Knows no planner and no kind in
 particular.
 """
 
@@ -76,9 +76,12 @@ async def _precondition(act: Apply, cluster: Cluster, store: Store) -> dict[str,
 
 
 async def _delete(act: Delete, cluster: Cluster, store: Store) -> None:
+    """Delete a child as it was seen: what it has become since may be worth keeping."""
     kind = kube.find_kind(act.api_version, act.kind)
+    seen = kube.metadata(store.get(kind, act.namespace, act.name) or {})
+    version = seen["resourceVersion"] if seen.get("uid") == act.uid else ""
     try:
-        left = await cluster.delete(kind, act.namespace, act.name, act.uid)
+        left = await cluster.delete(kind, act.namespace, act.name, act.uid, version)
     except kube.NotFound:
         if kind in kube.OPTIONAL and not await cluster.serves(kind):
             raise  # the child is kept, and there again with its API

@@ -146,8 +146,10 @@ class ApiCluster:
         path = kind.path(head.get("namespace"), head["name"])
         return await self._call("update", kind, path, _strict(names.MANAGER_OPERATOR), manifest)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Manifest | None:
-        """Delete in the background if the uid still matches; raises NotFound, Conflict.
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, uid: str, version: str = ""
+    ) -> Manifest | None:
+        """Delete in the background if uid and version match; raises NotFound, Conflict.
 
         Returns the object as it waits for its end, None where it is gone already.
         """
@@ -155,7 +157,7 @@ class ApiCluster:
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
-            "preconditions": {"uid": uid},
+            "preconditions": {"uid": uid} | ({"resourceVersion": version} if version else {}),
         }
         left = await self._call("delete", kind, kind.path(namespace, name), body=options)
         return left if left.get("kind") == kind.kind else None

@@ -225,8 +225,10 @@ class Cluster(Protocol):
         """Write a whole object over the resourceVersion that it carries; raises Conflict."""
         ...
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Manifest | None:
-        """Delete in the background if the uid still matches; raises NotFound, Conflict.
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, uid: str, version: str = ""
+    ) -> Manifest | None:
+        """Delete in the background if uid and version match; raises NotFound, Conflict.
 
         Returns the object as it waits for its end, None where it is gone already.
         """

@@ -3,7 +3,7 @@
 A planner sees an ``Observed`` and the time and returns a ``Plan``; ``reconcile`` carries it out
 in this order: status facts first (they license the acts), then acts in the order given, then
 the wait. Every act is harmless when the observation was stale: names are deterministic, and
-deletes and applies carry the uid of what was seen.
+deletes and applies carry the uid and the version of what was seen.
 """
 
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Apply:
 
 @dataclass(frozen=True)
 class Delete:
-    """Delete a child, background propagation, with the uid as precondition."""
+    """Delete a child, background propagation, with uid and version as preconditions."""
 
     api_version: str
     kind: str

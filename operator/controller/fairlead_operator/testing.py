@@ -154,15 +154,15 @@ class MemoryCluster:
         self._check_preconditions(held, head)
         return self._answer(self._commit(kind, held, copy.deepcopy(manifest)), fault)
 
-    async def delete(self, kind: Kind, namespace: str, name: str, uid: str) -> Manifest | None:
+    async def delete(
+        self, kind: Kind, namespace: str, name: str, uid: str, version: str = ""
+    ) -> Manifest | None:
         """Delete an object and all that it owns; raises NotFound, Conflict."""
         fault = self._begin("delete", kind, name)
         held = self._held(kind, namespace, name)
-        if kube.metadata(held.manifest)["uid"] != uid:
-            raise kube.Conflict(f"{kind.kind} {name}: uid mismatch", 409)
+        self._check_preconditions(held, {"name": name, "uid": uid, "resourceVersion": version})
         self._remove(kind, held)
-        if fault is not None:
-            raise fault.error
+        self._answer({}, fault)
         return None
 
     async def serves(self, kind: Kind) -> bool:
@@ -192,7 +192,7 @@ class MemoryCluster:
     def _check_preconditions(self, held: _Object, head: dict[str, Any]) -> None:
         standing = kube.metadata(held.manifest)
         for precondition in ("uid", "resourceVersion"):
-            if head.get(precondition, standing.get(precondition)) != standing.get(precondition):
+            if head.get(precondition) and head[precondition] != standing.get(precondition):
                 raise kube.Conflict(f"{head['name']}: {precondition} differs", 409)
 
     def _new(

@@ -1,10 +1,10 @@
 """What the API server makes of the operator's writes: preconditions, creation, server-side apply.
 
-Modelled as Kubernetes 1.37 does it: create refuses a name that is taken; a uid in a delete or an
-apply, and uid and resourceVersion in an apply of a status, are preconditions; an apply lays our
-fields over what stands, lists with merge keys entry by entry, and raises the generation where the
-spec changed. An object stands for its own resourceVersion: a change that is wholly undone in
-between isn't noticed (generations rule that out for the resources themselves).
+Modelled as Kubernetes 1.37 does it: create refuses a name that is taken; uid and
+resourceVersion are preconditions (a child's by what the operator's cache shows of it); an apply
+lays our fields over what stands, lists with merge keys entry by entry, and raises the generation
+where the spec changed. An object stands for its own resourceVersion: a change that is wholly
+undone in between isn't noticed (generations rule that out for the resources themselves).
 
 Not modelled: admission, quota and defaulting; fields that we stop applying (we never do).
 """

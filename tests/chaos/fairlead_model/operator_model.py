@@ -176,6 +176,8 @@ class Operator:
             return Answer(state, apiserver.NOT_SERVED)
         if write.verb == "create":
             return apiserver.create(state, write)
+        if write.verb in ("delete", "apply") and _is_overtaken(state, write):
+            return Answer(state, apiserver.CONFLICT)
         if write.verb == "delete":
             return apiserver.delete(state, write)
         if write.verb == "apply":
@@ -243,6 +245,13 @@ class Operator:
             if child is not held:
                 state = _renewed(state, child)
         return state
+
+
+def _is_overtaken(state: State, write: Write) -> bool:
+    """Whether the child that was seen has changed since: a write carries its version too."""
+    seen = find(state.cache, write.body.kind, write.body.name)
+    standing = find(state.live, write.body.kind, write.body.name)
+    return seen is not None and seen.uid == write.uid and standing not in (None, seen)
 
 
 def _apply(state: State, write: Write) -> Answer:
