@@ -4,7 +4,7 @@ import pytest
 
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_operator import act, kube
-from fairlead_operator.plan import Apply, CreateOnce, Delete
+from fairlead_operator.plan import Apply, CreateOnce, Delete, Seen
 from fairlead_operator.testing import Fault
 
 
@@ -103,10 +103,10 @@ async def test_a_child_that_would_escape_us_is_never_written(
 
 async def test_an_apply_to_a_child_that_is_gone_does_not_bring_it_back(world, owner, child):
     made = await world.cluster.create(child(owner))
-    uid = made["metadata"]["uid"]
-    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", uid)
+    seen = Seen.of(made)
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", seen.uid)
     with pytest.raises(kube.Conflict):
-        await carry_out(world, Apply(child(owner), uid=uid), owner)
+        await carry_out(world, Apply(child(owner), seen), owner)
     assert world.cluster.all(kube.CONFIG_MAP) == []
 
 
@@ -153,30 +153,45 @@ async def test_an_apply_that_comes_in_late_undoes_nothing(world, owner, child, m
         return await apply(manifest, **options)
 
     monkeypatch.setattr(world.cluster, "apply", overtaken)
-    late = Apply(child(owner) | {"data": {"older": "1"}}, uid=made["metadata"]["uid"])
+    late = Apply(child(owner) | {"data": {"older": "1"}}, Seen.of(made))
     with pytest.raises(kube.Conflict):
         await carry_out(world, late, owner)
     assert world.cluster.all(kube.CONFIG_MAP)[0]["data"] == {"newer": "1"}
 
 
-def delete(uid):
-    return Delete("v1", "ConfigMap", "team", "tune-run", uid)
+async def test_an_apply_that_was_decided_on_before_the_cache_was_renewed_undoes_nothing(
+    world, owner, child
+):
+    made = await world.cluster.create(child(owner))
+    world.cluster.edit(made, data={"newer": "1"})
+    with pytest.raises(kube.Conflict):
+        await carry_out(world, Apply(child(owner) | {"data": {}}, Seen.of(made)), owner)
+    assert world.cluster.all(kube.CONFIG_MAP)[0]["data"] == {"newer": "1"}
+
+
+def delete(made):
+    return Delete("v1", "ConfigMap", "team", "tune-run", Seen.of(made))
 
 
 async def test_a_delete_spares_the_successor_of_the_same_name(world, owner, child):
-    await world.cluster.create(child(owner))
+    made = await world.cluster.create(child(owner))
+    before = {"metadata": made["metadata"] | {"uid": "the-one-before"}}
     with pytest.raises(kube.Conflict):
-        await carry_out(world, delete("the-one-before"), owner)
+        await carry_out(world, delete(before), owner)
     assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
 
 
-async def test_a_delete_spares_a_child_that_has_changed_since_it_was_seen(world, owner, child):
+@pytest.mark.parametrize("is_told", [False, True], ids=["not-told", "told-since"])
+async def test_a_delete_spares_a_child_that_has_changed_since_it_was_seen(
+    world, owner, child, is_told
+):
     """Shown as running by an old listing, a Job may be complete: then nobody wants it gone."""
     made = await world.cluster.create(child(owner))
-    world.cluster.deafen()
+    if not is_told:
+        world.cluster.deafen()
     world.cluster.edit(made, data={"complete": "1"})
     with pytest.raises(kube.Conflict):
-        await carry_out(world, delete(made["metadata"]["uid"]), owner)
+        await carry_out(world, delete(made), owner)
     assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
 
 
@@ -187,7 +202,7 @@ async def test_a_delete_ends_with_the_child_gone_from_cluster_and_cache(world, o
     world.cluster.deafen()
     if gone:
         await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", uid)
-    await carry_out(world, delete(uid), owner)
+    await carry_out(world, delete(made), owner)
     assert world.cluster.all(kube.CONFIG_MAP) == []
     assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is None
 
@@ -197,8 +212,8 @@ async def test_a_delete_that_nobody_serves_is_no_end_of_the_child(world, owner, 
     manifest = child(owner) | {"apiVersion": kube.HTTP_ROUTE.api_version, "kind": "HTTPRoute"}
     made = await world.cluster.create(manifest)
     world.cluster.absent.add(kube.HTTP_ROUTE)
-    head = made["metadata"]
-    step = Delete(made["apiVersion"], "HTTPRoute", "team", head["name"], head["uid"])
+    name = made["metadata"]["name"]
+    step = Delete(made["apiVersion"], "HTTPRoute", "team", name, Seen.of(made))
     with pytest.raises(kube.NotFound):
         await carry_out(world, step, owner)
-    assert world.store.get(kube.HTTP_ROUTE, "team", head["name"]) is not None
+    assert world.store.get(kube.HTTP_ROUTE, "team", name) is not None

@@ -10,7 +10,7 @@ from fairlead_api import conditions
 from fairlead_api.base import Condition
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_operator import kube
-from fairlead_operator.plan import Apply, CreateOnce, Plan
+from fairlead_operator.plan import Apply, CreateOnce, Plan, Seen
 from fairlead_operator.reconcile import LeaseLost, Outcome
 from fairlead_operator.testing import Fault
 
@@ -313,10 +313,10 @@ async def test_a_conflict_over_a_child_renews_what_the_cache_holds_of_it(world, 
     key = await world.make(job)
     await world.drain()
     (made,) = world.cluster.all(kube.CONFIG_MAP)
-    uid = made["metadata"]["uid"]
+    seen = Seen.of(made)
     world.cluster.deafen()
-    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", uid)
-    world.plan = lambda job, *_: Plan(acts=(Apply(child(job), uid=uid),))
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", seen.uid)
+    world.plan = lambda job, *_: Plan(acts=(Apply(child(job), seen),))
     assert await world.reconciler.attempt(key) is Outcome.STALE
     assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is None
 

@@ -63,10 +63,8 @@ async def _precondition(act: Apply, cluster: Cluster, store: Store) -> dict[str,
     resource of this name. Raises ForeignChild and Leftover.
     """
     kind, head = kube.kind_of(act.manifest), kube.metadata(act.manifest)
-    if act.uid is not None:
-        seen = kube.metadata(store.get(kind, head["namespace"], head["name"]) or {})
-        known = ("uid", "resourceVersion") if seen.get("uid") == act.uid else ()
-        return {"uid": act.uid} | {part: seen[part] for part in known}
+    if act.seen is not None:
+        return {"uid": act.seen.uid, "resourceVersion": act.seen.version}
     try:
         standing = await cluster.get(kind, head["namespace"], head["name"])
     except kube.NotFound:
@@ -78,16 +76,14 @@ async def _precondition(act: Apply, cluster: Cluster, store: Store) -> dict[str,
 async def _delete(act: Delete, cluster: Cluster, store: Store) -> None:
     """Delete a child as it was seen: what it has become since may be worth keeping."""
     kind = kube.find_kind(act.api_version, act.kind)
-    seen = kube.metadata(store.get(kind, act.namespace, act.name) or {})
-    version = seen["resourceVersion"] if seen.get("uid") == act.uid else ""
     try:
-        left = await cluster.delete(kind, act.namespace, act.name, act.uid, version)
+        left = await cluster.delete(kind, act.namespace, act.name, *act.seen)
     except kube.NotFound:
         if kind in kube.OPTIONAL and not await cluster.serves(kind):
             raise  # the child is kept, and there again with its API
         left = None
     if left is None:
-        store.drop(kind, act.namespace, act.name, act.uid)
+        store.drop(kind, act.namespace, act.name, act.seen.uid)
     else:
         store.put(kind, left)
 

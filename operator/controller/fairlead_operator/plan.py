@@ -8,7 +8,7 @@ deletes and applies carry the uid and the version of what was seen.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fairlead_api import names
 
@@ -17,6 +17,20 @@ Manifest = dict[str, Any]
 
 LOOK_AGAIN: Final = timedelta(seconds=30)
 """For what is waited for and not watched: claims and other people's ConfigMaps."""
+
+
+class Seen(NamedTuple):
+    """Which object a decision is about, as it was then; written since, a write to it is refused."""
+
+    uid: str
+    version: str
+    """Its resourceVersion; empty in worlds that have none."""
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "Seen":
+        """What was seen of this object."""
+        head = manifest["metadata"]
+        return cls(head["uid"], head.get("resourceVersion", ""))
 
 
 @dataclass(frozen=True)
@@ -34,12 +48,12 @@ class CreateOnce:
 class Apply:
     """Server-side apply of a child under our field manager, forced.
 
-    ``uid`` is the observed child's, absent when none was seen: with it, an apply to an object
-    that is gone is refused with 409 instead of bringing it back.
+    ``seen`` is the observed child, absent when none was: with it, an apply to an object that is
+    gone is refused with 409 instead of bringing it back.
     """
 
     manifest: Manifest
-    uid: str | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Delete:
     kind: str
     namespace: str
     name: str
-    uid: str
+    seen: Seen
 
 
 Act = CreateOnce | Apply | Delete

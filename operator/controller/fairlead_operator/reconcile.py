@@ -226,7 +226,7 @@ class Reconciler:
 
 def _brings_in(step: Act) -> bool:
     """Whether an act makes a child that wasn't seen."""
-    return isinstance(step, CreateOnce) or (isinstance(step, Apply) and step.uid is None)
+    return isinstance(step, CreateOnce) or (isinstance(step, Apply) and step.seen is None)
 
 
 def _about(key: Key) -> "logging.LoggerAdapter[logging.Logger]":

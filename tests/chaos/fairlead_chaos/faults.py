@@ -133,7 +133,11 @@ class OldList:
     as_of: Point
     seconds: float = 0.0
     audited: bool = False
-    """Whether the operator's own listings (metadata only) are as old, for as long."""
+    """Whether the operator's audits (all objects, metadata only) are as old, for as long.
+
+    What is read of one object or one owner never is: without a resourceVersion the API server
+    answers with what stands.
+    """
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class OldLists:
         return None
 
     def _is_old(self, old: _Old, asked: Asked, now: float) -> bool:
-        if asked.is_of_heads:
+        if asked.is_audit:
             return old.fault.audited and (old.until is None or now < old.until)
         scope = (asked.plural, asked.namespace)
         if scope in old.listed:

@@ -30,8 +30,8 @@ class Asked:
     """Empty in the path of a create or of a collection."""
     is_apply: bool = False
     """Server-side apply."""
-    is_of_heads: bool = False
-    """A listing of metadata only (PartialObjectMetadataList)."""
+    is_audit: bool = False
+    """A listing of the metadata of all objects; not what is asked about those of one owner."""
     is_next_page: bool = False
     """A listing that goes on from an earlier page."""
 
@@ -70,7 +70,7 @@ def ask(method: str, target: str, accept: str = "", content_type: str = "") -> A
         namespace=namespace,
         name=name if name or method != "DELETE" else EVERY,
         is_apply=method == "PATCH" and content_type.startswith(_APPLY),
-        is_of_heads=_HEADS in accept,
+        is_audit=_HEADS in accept and "," not in query.get("labelSelector", [""])[0],
         is_next_page="continue" in query,
     )
 

@@ -15,7 +15,7 @@ from fairlead_model.apiserver import Answer
 from fairlead_model.objects import Obj
 from fairlead_model.operator_model import Operator
 from fairlead_model.state import Planned, State, Write
-from fairlead_operator.plan import Delete, Manifest, Observed, Plan
+from fairlead_operator.plan import Delete, Manifest, Observed, Plan, Seen
 
 Planner = Callable[[Any, Observed, datetime, Any], Plan]
 Wrap = Callable[[Planner], Planner]
@@ -129,8 +129,8 @@ def _hasty_to_delete(resource: Any, observed: Observed, plan: Plan) -> Plan:
     for found in observed.deployments:
         head = found["metadata"]
         if head["labels"][names.LABEL_REVISION] != stable:
-            delete = Delete("apps/v1", "Deployment", head["namespace"], head["name"], head["uid"])
-            gone.append(delete)
+            place = (head["namespace"], head["name"])
+            gone.append(Delete("apps/v1", "Deployment", *place, Seen.of(found)))
     acts = tuple(act for act in plan.acts if act not in gone)
     return dataclasses.replace(plan, acts=(*acts, *gone))
 

@@ -168,11 +168,11 @@ def _write(act: Act) -> Write:
     if isinstance(act, CreateOnce):
         return Write("create", intern(act.manifest))
     if isinstance(act, Apply):
-        return Write("apply", intern(act.manifest), act.uid or "")
+        return Write("apply", intern(act.manifest), act.seen.uid if act.seen else "")
     assert isinstance(act, Delete)
     head = {"name": act.name, "namespace": act.namespace}
     body = {"apiVersion": act.api_version, "kind": act.kind, "metadata": head}
-    return Write("delete", intern(body), act.uid)
+    return Write("delete", intern(body), act.seen.uid)
 
 
 def _observed(cache: Objects, resource: Obj, facts: Facts) -> Observed:

@@ -46,8 +46,10 @@ def test_request_is_read(method, target, verb, resource, namespace, name):
 
 
 def test_headers_and_query_say_more():
-    assert requests.ask("GET", f"{CORE}/pods", HEADS).is_of_heads
-    assert not requests.ask("GET", f"{CORE}/pods", "application/json").is_of_heads
+    of_us = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dfairlead"
+    assert requests.ask("GET", f"{CORE}/pods?{of_us}", HEADS).is_audit
+    assert not requests.ask("GET", f"{CORE}/pods?{of_us}%2Cjob%3Done", HEADS).is_audit
+    assert not requests.ask("GET", f"{CORE}/pods", "application/json").is_audit
     assert requests.ask("GET", f"{CORE}/pods?limit=2&continue=x").is_next_page
     assert requests.ask("PATCH", f"{CORE}/pods/a", "", APPLY).is_apply
     assert not requests.ask("PATCH", f"{CORE}/pods/a", "", "application/json-patch+json").is_apply

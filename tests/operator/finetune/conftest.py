@@ -144,7 +144,7 @@ class World:
     def carry_out(self, act: object) -> None:
         if isinstance(act, Delete):
             job = self.jobs[act.name]
-            assert job["metadata"]["uid"] == act.uid
+            assert job["metadata"]["uid"] == act.seen.uid
             self.deleted.append(act.name)
             self.delete_job(act.name)
             return

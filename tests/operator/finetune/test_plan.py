@@ -5,7 +5,7 @@ import pytest
 from fairlead_api import names
 from fairlead_api.termination import Cause
 from fairlead_operator.finetune.plan import plan
-from fairlead_operator.plan import Delete
+from fairlead_operator.plan import Delete, Seen
 
 
 def begin(world):
@@ -128,10 +128,10 @@ def test_job_suspended_from_creation_begins_nothing(new_world):
 
 def test_suspending_deletes_the_job_that_was_seen(new_world):
     world = reach(new_world(), "Train")
-    uid = world.jobs["job-train-a1"]["metadata"]["uid"]
+    seen = Seen.of(world.jobs["job-train-a1"])
     world.set_suspend(True)
     acts = world.plan().acts
-    assert acts == (Delete("batch/v1", "Job", "team", "job-train-a1", uid),)
+    assert acts == (Delete("batch/v1", "Job", "team", "job-train-a1", seen),)
 
 
 def test_job_on_its_way_out_is_not_deleted_again(new_world):

@@ -9,7 +9,7 @@ import pytest
 
 from fairlead_api import names
 from fairlead_api.modelservice import GatewayRef, ModelService
-from fairlead_operator.plan import Apply, CreateOnce, Delete, Observed
+from fairlead_operator.plan import Apply, CreateOnce, Delete, Observed, Seen
 from fairlead_operator.serving import route
 from fairlead_operator.serving.options import Options
 from fairlead_operator.serving.plan import plan
@@ -222,7 +222,7 @@ class World:
     def _carry_out(self, act):
         if isinstance(act, Delete):
             key = (act.kind, act.name)
-            assert self.objects[key]["metadata"]["uid"] == act.uid, f"deletes another {key}"
+            assert self.objects[key]["metadata"]["uid"] == act.seen.uid, f"deletes another {key}"
             if act.kind in ("Deployment", "Service"):
                 led_to = {act.name, act.name.removeprefix("dates-")}
                 taken = {self.selected(), self.backend(), *self._led_by_the_route()}
@@ -236,7 +236,7 @@ class World:
             assert old is None, f"creates {key} again"
         else:
             assert isinstance(act, Apply)
-            assert act.uid == (old["metadata"]["uid"] if old else None), f"applies over {key}"
+            assert act.seen == (Seen.of(old) if old else None), f"applies over {key}"
         assert self.has_gateway_api or key[0] != "HTTPRoute", "writes what isn't served"
         manifest["metadata"]["uid"] = (
             old["metadata"]["uid"] if old else f"{key[0]}-{next(self.uids)}"

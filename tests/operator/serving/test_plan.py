@@ -363,4 +363,4 @@ def test_children_of_others_are_not_taken_for_ours(served):
         each["metadata"]["ownerReferences"][0]["uid"] = "another"
     found = served.plan()
     assert not any(isinstance(act, Delete) for act in found.acts)
-    assert all(act.uid is None for act in found.acts if isinstance(act, Apply))
+    assert all(act.seen is None for act in found.acts if isinstance(act, Apply))

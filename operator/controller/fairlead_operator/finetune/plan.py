@@ -30,6 +30,7 @@ from fairlead_operator.plan import (
     Manifest,
     Observed,
     Plan,
+    Seen,
     owned_by,
 )
 
@@ -106,7 +107,7 @@ def _deletions(course: Course, seen: Children) -> Iterator[Act]:
             continue
         if _is_stray(child, stage, attempt) or _is_old(child, stage, attempt):
             meta = child["metadata"]
-            yield Delete("batch/v1", "Job", meta["namespace"], meta["name"], meta["uid"])
+            yield Delete("batch/v1", "Job", meta["namespace"], meta["name"], Seen.of(child))
 
 
 def _attempts(course: Course, seen: Children) -> Iterator[tuple[Manifest, StageStatus, int]]:

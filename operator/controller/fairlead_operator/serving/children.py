@@ -46,8 +46,3 @@ def revision_of(manifest: Manifest) -> str:
 def by_name(manifests: tuple[Manifest, ...], name: str) -> Manifest | None:
     """The object of that name among those seen."""
     return next((found for found in manifests if found["metadata"]["name"] == name), None)
-
-
-def uid(manifest: Manifest | None) -> str | None:
-    """Uid of an object that was seen."""
-    return None if manifest is None else str(manifest["metadata"]["uid"])

@@ -19,6 +19,7 @@ from fairlead_operator.plan import (
     Manifest,
     Observed,
     Plan,
+    Seen,
     owned_by,
 )
 from fairlead_operator.serving import (
@@ -229,9 +230,10 @@ class _Work:
         found = children.by_name(seen, manifest["metadata"]["name"])
         manifest = standing.stamped(manifest)
         if not standing.stands(manifest, found):
-            yield Apply(manifest, children.uid(found))
+            yield Apply(manifest, None if found is None else Seen.of(found))
 
 
 def _delete(manifest: Manifest, api_version: str, kind: str) -> Delete:
     metadata = manifest["metadata"]
-    return Delete(api_version, kind, metadata["namespace"], metadata["name"], metadata["uid"])
+    seen = Seen.of(manifest)
+    return Delete(api_version, kind, metadata["namespace"], metadata["name"], seen)

@@ -4,6 +4,7 @@ Each function plants one in this process, which then is an operator with that bu
 protection away and leaves the rest of the product as it is.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from fairlead_operator.finetune import children as jobs
 from fairlead_operator.finetune import plan as finetune
 from fairlead_operator.kube import Cluster, Kind
 from fairlead_operator.observe import Observer
-from fairlead_operator.plan import Apply, Delete, Manifest
+from fairlead_operator.plan import Apply, Delete, Manifest, Seen
 from fairlead_operator.reconcile import Reconciler
 from fairlead_operator.serving import plan as serving
 from fairlead_operator.serving import standing
@@ -140,11 +141,11 @@ def finalizer_left() -> None:
         held = store.get(kind, act_.namespace, act_.name)
         if held is None or held["metadata"].get("deletionTimestamp"):
             return None  # on its way out already
-        head = {"namespace": act_.namespace, "name": act_.name, "uid": act_.uid}
+        head = {"namespace": act_.namespace, "name": act_.name, "uid": act_.seen.uid}
         body = {"apiVersion": act_.api_version, "kind": act_.kind}
         kept = body | {"metadata": head | {"finalizers": [_FINALIZER]}}
-        await cluster.apply(kept, manager=_KEEPER)
-        await real(act_, cluster, store)
+        made = await cluster.apply(kept, manager=_KEEPER)
+        await real(dataclasses.replace(act_, seen=Seen.of(made)), cluster, store)
         store.put(kind, await cluster.apply(body | {"metadata": head}, manager=_KEEPER))
         return None
 
