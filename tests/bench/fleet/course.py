@@ -43,14 +43,18 @@ class Run:
         self.namespace = await self.plane.namespace("fleet")
         try:
             async with Moments(self.there, self.kind, self.namespace) as self.moments:
-                failed = self.there.num_failed
+                failed = self._num_failed()
                 await self._measured()
-                self.found["num_failed"] += self.there.num_failed - failed
+                self.found["num_failed"] += self._num_failed() - failed
         finally:
             if self.operator:
                 self.operator.kill()
         await self.plane.remove(self.namespace)
         return self.found
+
+    def _num_failed(self):
+        """How often the API server was unable to answer the bench, or kwok."""
+        return self.there.num_failed + self.plane.num_replays
 
     async def _measured(self):
         self.begun = self._mark()
@@ -98,7 +102,14 @@ class Run:
             if driver and driver.done():
                 driver.result()
 
-        await self.moments.until(lacking, what, self.course.patience_seconds, check)
+        patience = self.course.patience_seconds
+        await self.moments.until(lacking, what, patience, check, self._stalled)
+
+    def _stalled(self):
+        """Nothing happens: kwok has lost a request, or the naive operator an event's handling."""
+        self.plane.play_again()
+        if self.kind == NAIVE:
+            self.operator.restart()
 
     async def _to_running(self, names):
         """From the first request to the last pod's running."""
