@@ -26,7 +26,7 @@ def run_objects(namespace, number, created="2026-01-01T12:00:05Z", node="node-1"
             "uid": uid(digit),
             "creationTimestamp": created,
             "resourceVersion": f"{number}{digit}",
-            "managedFields": [{"time": created}],
+            "managedFields": [{"manager": "operator", "time": created}],
             "labels": {names.LABEL_MANAGED_BY: names.MANAGED_BY},
         }
         if owner:
@@ -133,8 +133,26 @@ def test_uids_say_whose_they_are():
     assert set(selector.values()) == {"<uid Job/tune-train-a1>"}
 
 
-def test_secrets_are_told_of_by_name_only():
-    assert taken("chaos-1", 1)["Secret/tls"] == {}
+def test_of_a_secret_only_what_is_no_secret_is_told():
+    found = taken("chaos-1", 1)["Secret/tls"]
+    assert found.keys() == {"metadata"}
+    assert found["metadata"]["labels"] == {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+
+
+def test_who_wrote_to_an_object_is_told_in_any_order():
+    def written_by(*managers):
+        objects = run_objects("chaos-1", 1)
+        objects[0]["metadata"]["managedFields"] = [{"manager": one} for one in managers]
+        return snapshot.of(objects, "chaos-1", [], SPAN)["FineTuneJob/tune"]["metadata"]
+
+    assert written_by("a", "b")["managers"] == {"a": True, "b": True}
+    assert written_by("a", "b", "a") == written_by("b", "a")
+    assert "managedFields" not in written_by("a")
+
+
+def test_the_whole_spec_of_a_pod_is_told():
+    found = taken("chaos-1", 1)["Pod/tune-train-a1-0~1"]
+    assert found["spec"] == {"nodeName": "<node>", "containers": [{"name": "trainer"}]}
 
 
 TIMES = [

@@ -27,7 +27,8 @@ REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
 WHOLE: Final = (*kube.WATCHED, REPLICA_SET)
 """Kinds whose objects are compared."""
 APART: Final = (kube.SECRET, kube.LEASE)
-"""Kinds of the operator's own: only that they stand is compared."""
+"""Kinds of the operator's own: what they hold is nobody's to see, or tells the time."""
+_APART: Final = frozenset(kind.kind for kind in APART)
 NAMESPACE: Final = "<namespace>"
 NODE: Final = "<node>"
 TIME: Final = "<time>"
@@ -123,14 +124,12 @@ class _Words:
 
 def _kept(manifest: Manifest) -> Manifest:
     """What of an object is compared."""
-    if manifest["kind"] in {kind.kind for kind in APART}:
-        return {}
-    head = {key: one for key, one in kube.metadata(manifest).items() if key != "managedFields"}
+    head = dict(kube.metadata(manifest))
+    # Who wrote to it; what they wrote is compared anyway.
+    head["managers"] = {one["manager"]: True for one in head.pop("managedFields", ())}
+    if manifest["kind"] in _APART:
+        return {"metadata": head}
     kept = {key: value for key, value in manifest.items() if key != "kind"} | {"metadata": head}
-    if manifest["kind"] == kube.POD.kind:  # the rest is its template's, which is compared
-        kept["spec"] = {key: one for key, one in kept["spec"].items() if key == "nodeName"}
-    if manifest["kind"] == REPLICA_SET.kind:
-        kept["spec"] = {key: one for key, one in kept["spec"].items() if key != "template"}
     status = kept.get("status")
     if isinstance(status, dict) and status.get("conditions"):
         # Their order says nothing, and several writers add to them.
@@ -180,6 +179,8 @@ def _age(manifest: Manifest) -> tuple[str, ...]:
 def owners_missing(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
     """Objects without the owner they should have, with what is wrong."""
     for key, body in snapshot.items():
+        if key.partition("/")[0] in _APART:  # an operator outlives all that it makes
+            continue
         head = kube.metadata(body)
         owner = controller(body)
         if owner and not owner["uid"].startswith("<uid "):

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fairlead_api import names
-from fairlead_chaos import probe, snapshot
+from fairlead_chaos import ground, probe, snapshot
 from fairlead_chaos.admin import Admin, kind_of
 from fairlead_chaos.cell import Cell, Run
 from fairlead_chaos.faults import Drop, Hold, OldList, Plan, Stall
@@ -69,8 +69,8 @@ async def _end(admin: Admin, run: Run, began: datetime) -> Snapshot:
     while snapshot.is_moving(objects) and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
         objects = await _objects(admin, run.namespace)
-    placed = (one["spec"].get("nodeName") for one in objects if one["kind"] == kube.POD.kind)
-    nodes = {name for name in placed if name}
+    selected = [one["spec"]["nodeSelector"] for one in objects if one["kind"] == kube.POD.kind]
+    nodes = {labels[ground.HOSTNAME] for labels in selected}  # also of pods that go nowhere
     return snapshot.of(objects, run.namespace, nodes, Span(began, datetime.now(UTC)))
 
 
