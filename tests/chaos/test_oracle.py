@@ -398,3 +398,58 @@ SHAPES = [
 @pytest.mark.parametrize(("one", "other", "alike"), SHAPES)
 def test_shapes_tell_kinds_of_values_apart(one, other, alike):
     assert (compare.shape(one) == compare.shape(other)) is alike
+
+
+def varying(change):
+    """Three undisturbed runs, changed by their number."""
+    endings = []
+    for number in range(3):
+        found = end()
+        change(found, number)
+        endings.append(run(snapshot=found))
+    return endings
+
+
+def whole_job(found, number):
+    found["Job/tune-train-a1"] = {"spec": {"parallelism": number}, "kept": number}
+
+
+COVERED = [
+    pytest.param(
+        lambda found, number: found["Job/tune-train-a1"]["spec"].update(parallelism=number),
+        ["Job/tune-train-a1 .spec"],
+        id="a-spec",
+    ),
+    pytest.param(
+        lambda found, number: found["Job/tune-train-a1"].update(spec={"a": 1} if number else {}),
+        ["Job/tune-train-a1 .spec"],
+        id="a-spec-that-is-empty-at-times",
+    ),
+    pytest.param(
+        whole_job, ["Job/tune-train-a1", "Job/tune-train-a1 .spec"], id="the-whole-object"
+    ),
+    pytest.param(
+        lambda found, number: found["FineTuneJob/tune"]["status"].update(loss=number),
+        [],
+        id="one-place-among-others",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "where"), COVERED)
+def test_nothing_that_is_compared_may_vary_wholly(change, where):
+    reference = oracle.learn(SCENARIO, varying(change))
+    found = [one.where for one in oracle.disagreements(reference) if "varies" in one.found]
+    assert found == where
+
+
+def test_masks_are_counted_by_kinds_and_places():
+    def change(found, number):
+        found["FineTuneJob/tune"]["status"].update(loss=number, stages=[{"a": number}, {"a": -1}])
+        found["FineTuneJob/other"] = {"status": {"loss": number, "stages": [], "phase": "Failed"}}
+
+    masks = oracle.learn(SCENARIO, varying(change)).masks
+    assert masks.by_kind() == {
+        "FineTuneJob .status .loss": 2,
+        "FineTuneJob .status .stages[0] .a": 1,
+    }

@@ -6,6 +6,7 @@ missing only if it was missing in an undisturbed run. That an object may be miss
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -63,6 +64,11 @@ class Masks:
         """Whether all that was found there stood like that in some undisturbed run."""
         return all(self.allow(leaf, value) for leaf, value in leaves(found, path))
 
+    def by_kind(self) -> dict[str, int]:
+        """How many leaves vary, by paths with a kind in the stead of each object's name."""
+        kinds = Counter(said((_kind(path), *path[1:])) for path in self.shapes)
+        return dict(sorted(kinds.items()))
+
 
 def masks(*undisturbed: Snapshot) -> Masks:
     """Learn from snapshots of the same scenario, two at least, what differs by itself."""
@@ -78,6 +84,15 @@ def masks(*undisturbed: Snapshot) -> Masks:
             if len(exact) > 1:
                 shapes[path] = frozenset(stood)
     return Masks(shapes)
+
+
+def covered(snapshot: Snapshot, allowed: Masks) -> Iterator[str]:
+    """Objects, and specs and the like of objects, of which all varies: no run can differ there."""
+    for key, body in snapshot.items():
+        parts = {name: part for name, part in body.items() if isinstance(part, dict)}
+        for path, part in [((key,), body), *(((key, name), part) for name, part in parts.items())]:
+            if all(leaf in allowed.shapes for leaf, _ in leaves(part, path)):
+                yield said(path)
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -131,6 +146,10 @@ def said(path: Sequence[str | int]) -> str:
     """A path as a person writes it."""
     head, *rest = path
     return str(head) + "".join(f"[{one}]" if isinstance(one, int) else f" .{one}" for one in rest)
+
+
+def _kind(path: Path) -> str:
+    return str(path[0]).partition("/")[0]
 
 
 def _alike(one: Any, other: Any) -> bool:

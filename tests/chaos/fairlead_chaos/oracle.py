@@ -79,7 +79,10 @@ def disagreements(reference: Reference) -> list[Finding]:
     Where they differ in objects or in counts, the scenario leaves something to chance or the
     product does: either way no other run can be judged by them.
     """
-    found: list[Finding] = []
+    found = [
+        Finding(Wrong.END_STATE, where, "something that all runs have", "nothing: all of it varies")
+        for where in compare.covered(reference.snapshot, reference.masks)
+    ]
     for ending in reference.endings:
         found += [*of_itself(ending), *complaints.errors(ending.loud())]
         if not ending.error:
