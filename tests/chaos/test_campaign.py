@@ -1,13 +1,15 @@
 """A campaign counts what happened, what did not, and what was found."""
 
 import asyncio
+import json
 
 import pytest
 
-from fairlead_chaos import campaign, faults, plans
+from fairlead_chaos import campaign, faults, plans, results
 from fairlead_chaos.campaign import Campaign, Oracle
 from fairlead_chaos.faults import Moment, Plan, Write
 from fairlead_chaos.findings import Finding, Wrong
+from fairlead_chaos.results import Judged, Tally
 from fairlead_chaos.trace import Sent, Trace
 
 WRITES = [Write("create", "jobs", "tune"), Write("patch", "finetunejobs/status", "tune")]
@@ -88,14 +90,17 @@ async def test_plan_whose_point_does_not_come_is_missed_and_not_counted(made):
     await made.learn(["complete"])
     tally = await made.run([Plan("complete", (faults.Kill(NEVER, Moment.BEFORE_SEND),))])
     assert (tally.happened.total(), tally.missed["complete"]) == (0, 1)
-    assert made.num_unreached == campaign.MOST_REPEATS
+    (judged,) = tally.judged
+    assert (judged.outcome, judged.num_unreached) == ("missed", 1 + campaign.MOST_REPEATS)
 
 
 async def test_plan_whose_point_comes_late_is_carried_out_until_it_does(made, runs):
     await made.learn(["complete"])
     runs.misses = 2
     tally = await made.run([Plan("complete", (faults.Kill(WRITES[0], Moment.BEFORE_SEND),))])
-    assert (tally.happened.total(), tally.missed.total(), made.num_unreached) == (1, 0, 2)
+    assert (tally.happened.total(), tally.missed.total(), tally.unreached) == (1, 0, 1)
+    (judged,) = tally.judged
+    assert (judged.outcome, judged.num_unreached) == ("well", 2)
 
 
 async def test_runs_are_side_by_side_but_not_too_many(made, runs):
@@ -109,12 +114,70 @@ async def test_undisturbed_runs_that_differ_are_told(made):
     assert (judged.plan, judged.findings) == (Plan("odd"), (ODD,))
 
 
-@pytest.mark.parametrize(("starved", "repeated"), [(0, 0), (2, 2), (9, campaign.MOST_REPEATS)])
-async def test_run_on_a_starved_machine_is_made_again_a_few_times(made, runs, starved, repeated):
+@pytest.mark.parametrize(("starved", "counted"), [(0, 0), (2, 2), (9, 1 + campaign.MOST_REPEATS)])
+async def test_run_on_a_starved_machine_is_made_again_a_few_times(made, runs, starved, counted):
     await made.learn(["complete"])
     runs.starved = starved
     tally = await made.run(made.plans([plans.crashes])[:1])
-    assert (tally.happened.total(), made.num_starved) == (1, repeated)
+    (judged,) = tally.judged
+    assert (judged.is_reached, judged.num_starved) == (True, counted)
+    assert tally.starved == bool(counted)
+
+
+def tallied(*judged):
+    return Tally(planned=len(judged), judged=list(judged))
+
+
+KILL = Plan("complete", (faults.Kill(WRITES[0], Moment.AFTER_REPLY),))
+LOST = Plan("complete", (faults.LoseReply(WRITES[0]),))
+OTHER = Plan("retried", (faults.LoseReply(WRITES[1]), faults.Kill(NEVER, Moment.AFTER_REPLY)))
+
+
+def test_only_plans_that_happened_are_counted_by_what_they_do():
+    body = tallied(
+        Judged(KILL, (), True), Judged(LOST, (), True), Judged(OTHER, (ODD,), False)
+    ).as_object()
+    assert body["faults"] == {"Kill": 1, "LoseReply": 1}
+    assert (body["scenarios"], body["happened"], body["missed"]) == (1, 2, 1)
+    assert [found["is_reached"] for found in body["findings"]] == [False]
+
+
+def test_every_plan_is_kept_with_its_outcome_ready_for_replay(tmp_path):
+    judged = [
+        Judged(OTHER, (), False, num_unreached=4),
+        Judged(LOST, (ODD,), True),
+        Judged(KILL, (), True, num_starved=1),
+    ]
+    path = tmp_path / "testing" / "crash.plans.jsonl"
+    results.write_plans(path, tallied(*judged))
+    lines = path.read_text().splitlines()
+    assert list(map(faults.from_json, lines)) == [KILL, LOST, OTHER]
+    kept = [json.loads(line) for line in lines]
+    assert [one["outcome"] for one in kept] == ["well", "found", "missed"]
+    assert [(one.get("starved"), one.get("unreached")) for one in kept] == [
+        (1, None),
+        (None, None),
+        (None, 4),
+    ]
+    results.write_plans(path, tallied(*reversed(judged)))
+    assert path.read_text().splitlines() == lines
+
+
+BOUNDS = [
+    pytest.param("num_starved", results.MOST_STARVED, "starved", id="starved"),
+    pytest.param("num_unreached", results.MOST_UNREACHED, "unreached", id="unreached"),
+]
+
+
+@pytest.mark.parametrize(("name", "most", "told"), BOUNDS)
+def test_too_many_repeats_are_told(name, most, told):
+    well, num_allowed = Judged(KILL, (), True), int(most * 100)
+    repeated = Judged(KILL, (), True, **{name: 2})
+    assert tallied(*[repeated] * num_allowed, *[well] * (100 - num_allowed)).excess == []
+    too_many = tallied(*[repeated] * (num_allowed + 1), *[well] * (99 - num_allowed))
+    assert too_many.as_object()["excess"] == [
+        f"{num_allowed + 1} of 100 plans {told}, at most {num_allowed}% may be"
+    ]
 
 
 TWICE = (faults.Kill(WRITES[0], Moment.AFTER_REPLY), faults.Kill(WRITES[1], Moment.AFTER_REPLY))

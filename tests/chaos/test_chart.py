@@ -59,7 +59,7 @@ def test_each_rule_that_is_taken_out_is_missed(rendered, calls):
             rule = fewer[each]["rules"].pop(number)
             found = rights.compare(calls, fewer)
             assert found.missing, f"nobody misses {rule} of {role['metadata']['name']}"
-            assert found.unused == ()
+            assert found.unused == set()
 
 
 def test_each_verb_that_is_added_is_found(rendered, calls):
@@ -68,7 +68,7 @@ def test_each_verb_that_is_added_is_found(rendered, calls):
             more = copy.deepcopy(rendered)
             more[each]["rules"][number]["verbs"].append("deletecollection")
             found = rights.compare(calls, more)
-            assert found.missing == ()
+            assert found.missing == set()
             assert found.unused, f"nobody notices it in {role['rules'][number]}"
             assert all(text.startswith("deletecollection ") for text in found.unused)
 

@@ -5,7 +5,25 @@ import pytest
 from fairlead_chaos import pages, plans
 
 HEAD = {"commit": "c" * 40, "seed": 7, "date": "2026-01-01"}
-FAULTS = {"happened": 1234, "scenarios": 56, "missed": 3, "with_findings": 2, **HEAD}
+FAULTS = {
+    **HEAD,
+    "planned": 1237,
+    "happened": 1234,
+    "scenarios": 56,
+    "missed": 3,
+    "unreached": 62,
+    "starved": 4,
+    "with_findings": 2,
+    "masks": {"complete": {"Pod .metadata .resourceVersion": 7, "Job .status": 1}, "served": {}},
+}
+
+
+def audited(runs, used, excused=("get a.b",)):
+    granted = ["get a.b", "get c", "get d"]
+    parts = {"granted": granted, "used": used, "missing": [], "needless": [], "unread": []}
+    return {"runs": runs, "excused": dict.fromkeys(excused, "why"), **parts}
+
+
 RESULTS = {
     **dict.fromkeys(plans.CAMPAIGNS, FAULTS),
     "transitions": {
@@ -23,10 +41,15 @@ RESULTS = {
         "refused_by_hand": {"creation": {"FineTuneJob": 429}, "change": 62},
         "taken_by_hand": 1353,
     },
-    "rights": {**HEAD, "runs": 99, "missing": [], "unused": ["x"], "excused": {"get a.b": "why"}},
 }
+RESULTS["crash"] = FAULTS | {"rights": audited(1099, ["get c"])}
+RESULTS["transitions"] |= {"rights": audited(1, [])}
 SAID = [
-    pytest.param("crash", ["| 1234 | 56 | 3 | 2 | `ccccccccc`, 7 |"], id="faults"),
+    pytest.param(
+        "crash",
+        ["| 1234 | 56 | 2 | 3 | 62 (5.0%) | 4 (0.3%) | 8 | `ccccccccc`, 7 |"],
+        id="faults",
+    ),
     pytest.param("transitions", ["852 ways", "336 in a hurry", "1 with differences"], id="ways"),
     pytest.param("model", ["1,000,001 states", "4 violations"], id="model"),
     pytest.param(
@@ -38,7 +61,16 @@ SAID = [
         ],
         id="admission",
     ),
-    pytest.param("rights", ["0\ncalls", "1 rights that none used", "- get a.b: why"], id="rights"),
+    pytest.param(
+        "rights",
+        [
+            "1,100 runs (crash, transitions)",
+            "0 calls without a right",
+            "of 3 rights 1 that\nnone used",
+            "- get a.b: why",
+        ],
+        id="rights",
+    ),
 ]
 
 
@@ -52,3 +84,16 @@ def test_page_has_the_counts_of_each_result_that_is_there(name, said):
 
 def test_every_campaign_of_faults_has_a_row():
     assert pages.page(RESULTS).count("| 1234 |") == len(plans.CAMPAIGNS)
+
+
+def test_a_partial_soak_s_rights_are_said_to_be_its_own():
+    said = pages.page({"stale": FAULTS | {"rights": audited(5, ["get c", "get d"])}})
+    assert "Of the operators of 5 runs (stale)" in said
+    assert "of 3 rights 0 that\nnone used" in said
+
+
+def test_the_page_is_written_from_the_result_files_that_stand():
+    found = pages.read(pages.FOLDER)
+    assert pages.PAGE.exists() == bool(found)
+    if found:
+        assert pages.PAGE.read_text() == pages.page(found)

@@ -139,8 +139,8 @@ MISSING = [
 @pytest.mark.parametrize(("call", "told"), MISSING)
 def test_a_call_that_no_rule_allows_is_missing(call, told):
     found = rights.compare([*CALLS, call, call], EVERYWHERE + AT_HOME)
-    assert found.missing == (f"{ACCOUNT}: {told}",)
-    assert found.unused == ()
+    assert found.missing == {f"{ACCOUNT}: {told}"}
+    assert found.unused == set()
 
 
 UNUSED = [
@@ -157,7 +157,7 @@ UNUSED = [
 def test_a_rule_that_nothing_needs_is_unused(more, told):
     wider = role("ClusterRole", *EVERYWHERE[0]["rules"], more)
     found = rights.compare(CALLS, [wider, EVERYWHERE[1], *AT_HOME])
-    assert (found.missing, found.unused) == ((), (told,))
+    assert (found.missing, found.unused) == (set(), {told})
 
 
 def test_many_installations_have_to_use_every_rule_together():
@@ -173,11 +173,11 @@ def test_many_installations_have_to_use_every_rule_together():
     ]
     objects = installation("a") + installation("b")
     assert not rights.compare(calls, objects)
-    assert rights.compare(calls[:1], objects).unused == ("list pods in its namespaces",)
+    assert rights.compare(calls[:1], objects).unused == {"list pods in its namespaces"}
     trespass = event("get", "pods", namespace="b", user=rights.account_of("a", "operator"))
-    assert rights.compare([*calls, trespass], objects).missing == (
-        "system:serviceaccount:a:operator: get pods in b named one",
-    )
+    assert rights.compare([*calls, trespass], objects).missing == {
+        "system:serviceaccount:a:operator: get pods in b named one"
+    }
 
 
 def test_a_role_bound_in_a_namespace_counts_there_only():
@@ -187,29 +187,56 @@ def test_a_role_bound_in_a_namespace_counts_there_only():
     ]
     assert not rights.compare([event("get", "pods")], objects)
     elsewhere = rights.compare([event("get", "pods", namespace="other")], objects)
-    assert elsewhere.missing == (f"{ACCOUNT}: get pods in other named one",)
+    assert elsewhere.missing == {f"{ACCOUNT}: get pods in other named one"}
 
 
 @pytest.mark.parametrize(
     ("calls", "rare", "unused", "needless"),
     [
-        pytest.param([1, 2], [("", "pods", "list")], (), (), id="excused"),
-        pytest.param([0, 1, 2], [("", "pods", "list")], (), (), id="excused-and-used"),
-        pytest.param([0, 1, 2], [("", "nodes", "get")], (), ("get nodes",), id="never-granted"),
-        pytest.param([1, 2], [], ("list pods",), (), id="not-excused"),
+        pytest.param([1, 2], ("", "pods", "list"), set(), set(), id="excused"),
+        pytest.param([0, 1, 2], ("", "pods", "list"), set(), set(), id="excused-and-used"),
+        pytest.param([0, 1, 2], ("", "nodes", "get"), set(), {"get nodes"}, id="never-granted"),
+        pytest.param([1, 2], ("", "pods", "get"), {"list pods"}, {"get pods"}, id="another"),
     ],
 )
 def test_an_exception_is_for_a_granted_right(calls, rare, unused, needless):
     chosen = [CALLS[number] for number in calls]
-    found = rights.compare(chosen, EVERYWHERE + AT_HOME, rare)
-    assert (found.missing, found.unused, found.needless) == ((), unused, needless)
+    found = rights.compare(chosen, EVERYWHERE + AT_HOME, {rare: "why"})
+    assert (found.missing, found.unused, found.needless) == (set(), unused, needless)
 
 
 def test_calls_of_others_are_nobodys_use():
     theirs = [each | {"user": {"username": "somebody"}} for each in CALLS]
     found = rights.compare(theirs, EVERYWHERE)
-    assert found.missing == ()
-    assert found.unused == ("list pods", "patch deployments.apps")
+    assert found.missing == set()
+    assert found.unused == {"list pods", "patch deployments.apps"}
+
+
+RARE = {("", "pods", "list"): "seldom", ("apps", "deployments", "patch"): "never"}
+TRESPASS = event("delete", "pods")
+
+
+def test_what_several_times_used_adds_up():
+    first = rights.compare([CALLS[0], TRESPASS], EVERYWHERE + AT_HOME)
+    second = rights.compare([CALLS[1]], EVERYWHERE + AT_HOME)
+    both = rights.together([first, second])
+    assert both.missing == {f"{ACCOUNT}: delete pods in team named one"}
+    assert both.unused == {"get secrets in its namespaces by name"}
+    assert both == rights.compare([*CALLS[:2], TRESPASS], EVERYWHERE + AT_HOME)
+
+
+def test_only_what_was_excused_each_time_is_excused():
+    lasting = {key: why for key, why in RARE.items() if why == "never"}
+    parts = [rights.compare([], EVERYWHERE, rare) for rare in (RARE, lasting)]
+    together = rights.together(parts)
+    assert together.excused == {"patch deployments.apps": "never"}
+    assert together.unused == {"list pods"}
+
+
+def test_a_comparison_is_read_from_its_json():
+    found = rights.compare([CALLS[0], TRESPASS], EVERYWHERE, RARE)
+    written = json.loads(json.dumps({"runs": 3} | found.as_object()))
+    assert rights.Comparison.of(written) == found
 
 
 def test_a_binding_without_its_role_is_an_error():

@@ -16,7 +16,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path[0] = str(ROOT / "tests" / "chaos")  # the package, not its folder
 
-from fairlead_chaos import faults, lab, pages, plans, results, soak, transcript  # noqa: E402
+from fairlead_chaos import (  # noqa: E402
+    faults,
+    lab,
+    pages,
+    plans,
+    results,
+    rights,
+    soak,
+    transcript,
+    usage,
+)
 from fairlead_chaos.faults import Plan, PlanError  # noqa: E402
 from fairlead_chaos.lab import Lab  # noqa: E402
 from fairlead_chaos.scenario import Scenario  # noqa: E402
@@ -173,27 +183,32 @@ async def replay(asked: argparse.Namespace) -> int:
 async def soaked(asked: argparse.Namespace) -> int:
     """Run campaigns."""
     scenarios = named(asked.scenario)
+    with_faults = [name for name in asked.campaign if name in plans.CAMPAIGNS]
 
     async def work(opened: Lab, course: Course) -> int:
-        bad = False
         made = soak.chaos(opened, scenarios, course)
-        with_faults = [name for name in asked.campaign if name in plans.CAMPAIGNS]
-        undisturbed = await learned(made, scenarios, 3) if with_faults else []
-        for name in asked.campaign:
-            if name == soak.TRANSITIONS:
-                body = await soak.ways(opened, course)
-            else:
-                body = {"undisturbed": undisturbed} | await soak.faults(made, name, course)
-            say(f"{name}: {body['seconds']} s, {len(body['findings'])} with findings")
-            bad = bad or bool(body["findings"] or body.get("undisturbed"))
-            if asked.write:
-                results.write(asked.write / f"{name}.json", body)
-        used = soak.rights(opened, course)
-        if asked.write:
-            results.write(asked.write / "rights.json", used)
+        bad, compared = False, []
+        async with usage.following(opened) as used:
+            undisturbed = await learned(made, scenarios, 3) if with_faults else []
+            for name in asked.campaign:
+                if name == soak.TRANSITIONS:
+                    body, tally = await soak.ways(opened, course), None
+                else:
+                    body, tally = await soak.faults(made, name, course)
+                    body["undisturbed"] = undisturbed
+                body["rights"], comparison = soak.rights(used, course)
+                compared.append(comparison)
+                bad = bad or soak.is_bad(body)
+                say(f"{name}: {body['seconds']} s, {len(body['findings'])} with findings")
+                if asked.write:
+                    results.write(asked.write / f"{name}.json", body)
+                if asked.write and tally:
+                    results.write_plans(asked.write / f"{name}.plans.jsonl", tally)
         # A few scenarios can't use every right; all of them must.
-        unused = used["unused"] if asked.scenario is None else ()
-        return int(bad or bool(used["missing"] or used["needless"] or unused))
+        unused = rights.together(compared).unused if with_faults and asked.scenario is None else ()
+        for right in sorted(unused):
+            say(f"FOUND a right that no run used: {right}")
+        return int(bad or bool(unused))
 
     return await in_lab(asked, scenarios, work)
 

@@ -51,10 +51,6 @@ class Campaign(Generic[SeenT, ReferenceT]):
     say: Callable[[str], None]
     references: dict[str, ReferenceT] = field(default_factory=dict)
     traces: dict[str, list[Trace]] = field(default_factory=dict)
-    num_starved: int = 0
-    """Runs that were made again because the machine was too slow."""
-    num_unreached: int = 0
-    """Runs that were made again because the plan's point did not come: timing moves it."""
 
     async def learn(
         self, scenarios: Iterable[str], num_references: int = NUM_REFERENCES
@@ -64,9 +60,9 @@ class Campaign(Generic[SeenT, ReferenceT]):
         seen: dict[str, list[SeenT]] = defaultdict(list)
 
         async def one(plan: Plan) -> None:
-            seen[plan.scenario].append(await self._witness(plan))
+            run, _ = await self._witness(plan)
+            seen[plan.scenario].append(run)
 
-        began = time.monotonic()
         await self._side_by_side(undisturbed, one, "undisturbed")
         wrong = []
         for name, runs in seen.items():
@@ -74,7 +70,7 @@ class Campaign(Generic[SeenT, ReferenceT]):
             self.traces[name] = [self.oracle.trace(run) for run in runs]
             findings = tuple(self.oracle.agree(self.references[name]))
             if findings:
-                wrong.append(Judged(Plan(name), findings, True, time.monotonic() - began))
+                wrong.append(Judged(Plan(name), findings, is_reached=True))
                 for run in runs:
                     self.oracle.keep(run)
         return wrong
@@ -93,16 +89,16 @@ class Campaign(Generic[SeenT, ReferenceT]):
         tally = Tally(planned=len(chosen))
 
         async def one(plan: Plan) -> None:
-            began = time.monotonic()
-            for number in range(1 + MOST_REPEATS):
-                seen = await self._witness(plan)
+            num_starved = num_unreached = 0
+            for _ in range(1 + MOST_REPEATS):
+                seen, starved = await self._witness(plan)
                 findings = tuple(self.oracle.judge(self.references[plan.scenario], seen))
                 reached = is_reached(plan, self.oracle.trace(seen))
+                num_starved += starved
+                num_unreached += not reached
                 if reached or findings:
                     break
-                self.num_unreached += number < MOST_REPEATS
-            judged = Judged(plan, findings, reached, time.monotonic() - began)
-            tally.add(judged)
+            tally.add(Judged(plan, findings, reached, num_starved, num_unreached))
             if findings:
                 self.oracle.keep(seen)
             for finding in findings:
@@ -111,15 +107,13 @@ class Campaign(Generic[SeenT, ReferenceT]):
         await self._side_by_side(chosen, one, "plans")
         return tally
 
-    async def _witness(self, plan: Plan) -> SeenT:
-        """One run that tells something."""
-        seen = await self.oracle.witness(plan)
-        for _ in range(MOST_REPEATS):
-            if not self.oracle.is_starved(seen):
-                break
-            self.num_starved += 1
+    async def _witness(self, plan: Plan) -> tuple[SeenT, int]:
+        """One run that tells something, and how many were starved."""
+        for num_starved in range(1 + MOST_REPEATS):
             seen = await self.oracle.witness(plan)
-        return seen
+            if not self.oracle.is_starved(seen):
+                return seen, num_starved
+        return seen, 1 + MOST_REPEATS
 
     async def _side_by_side(
         self, chosen: Sequence[Plan], one: Callable[[Plan], Awaitable[None]], what: str

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fairlead_chaos.results import ROOT
+from fairlead_chaos import rights
+from fairlead_chaos.results import MOST_STARVED, MOST_UNREACHED, ROOT
+from fairlead_chaos.rights import Comparison
 
 FOLDER: Final = ROOT / "docs" / "testing"
 PAGE: Final = ROOT / "docs" / "testing.md"
@@ -38,9 +40,10 @@ kills, refuses, forgets and remembers by a plan. [Its README](../tests/chaos/REA
 replay a plan, and how to add a scenario.
 
 Each scenario is first told undisturbed, three times. Where those runs differ by themselves (times,
-uids), a difference is allowed, in that shape only. Then each plan's run must end in the same state,
-with the same number of creations and deletions of each object, no orphans, no complaint in the log
-that the plan doesn't explain, no write without effect, and silence at rest.
+uids), a difference is allowed, in that shape only: the place is masked. Then each plan's run must
+end in the same state, with the same number of creations and deletions of each object, no orphans,
+no complaint in the log that the plan doesn't explain, no write without effect, and silence at
+rest.
 """
 _CAMPAIGNS: Final = {
     "crash": "killed before a request, after its commit, after its reply; before and after an event"
@@ -49,6 +52,14 @@ _CAMPAIGNS: Final = {
     "stale": "events held back, never told, told again; old lists after a restart; streams cut or"
     " stalled",
 }
+
+_CAMPAIGNS_SAY: Final = f"""\
+A run is made again whose point did not come, since timing moves it, and one that was starved: its
+operator could not renew its lease in time, or waited for an answer in vain. A campaign fails where
+more than {MOST_UNREACHED:.0%} of its plans were not carried out at once, or more than \
+{MOST_STARVED:.0%} were starved. Only plans that happened count as runs; all of them, with what
+came out, stand beside the result files, ready for `replay`.
+"""
 
 
 def page(found: Mapping[str, Result]) -> str:
@@ -60,10 +71,11 @@ def page(found: Mapping[str, Result]) -> str:
             "transitions": _transitions,
             "model": _model,
             "admission": _admission,
-            "rights": _rights,
         }.items()
         if name in found
     ]
+    if audited := {name: result["rights"] for name, result in found.items() if "rights" in result}:
+        parts.append(_rights(audited))
     return "\n".join(parts)
 
 
@@ -73,15 +85,19 @@ def _campaigns(found: Mapping[str, Result]) -> str:
             f"**{name}**: {says}",
             str(result["happened"]),
             str(result["scenarios"]),
-            str(result["missed"]),
             str(result["with_findings"]),
+            str(result["missed"]),
+            _share(result, "unreached"),
+            _share(result, "starved"),
+            str(sum(sum(kinds.values()) for kinds in result["masks"].values())),
             _of(result),
         )
         for name, says in _CAMPAIGNS.items()
         if (result := found.get(name)) is not None
     ]
-    head = ("campaign", "runs", "scenarios", "point didn't come", "with findings", "commit, seed")
-    return "## Campaigns\n\n" + _table(head, rows)
+    counts = ("with findings", "point never came", "not at once", "starved", "masked")
+    head = ("campaign", "runs", "scenarios", *counts, "commit, seed")
+    return f"## Campaigns\n\n{_table(head, rows)}\n{_CAMPAIGNS_SAY}"
 
 
 def _transitions(result: Result) -> str:
@@ -123,14 +139,19 @@ def _leaves(counts: Result, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
             yield words, value
 
 
-def _rights(result: Result) -> str:
-    excused = "".join(f"- {right}: {why}\n" for right, why in sorted(result["excused"].items()))
+def _rights(audited: Mapping[str, Result]) -> str:
+    """Of all campaigns together: none has to use every right by itself."""
+    total = rights.together([Comparison.of(each) for each in audited.values()])
+    runs = sum(each["runs"] for each in audited.values())
+    num_unread = sum(len(each["unread"]) for each in audited.values())
+    excused = "".join(f"- {right}: {why}\n" for right, why in sorted(total.excused.items()))
     return f"""\
 ## Rights
 
-Of the operators of {result["runs"]:,} runs, by the API server's audit log: {len(result["missing"])}
-calls without a right, {len(result["unused"])} rights that none used. {_of(result).capitalize()}.
-Not counted are rights that no run can use:
+Of the operators of {runs:,} runs ({", ".join(sorted(audited))}), by the API server's audit log:
+{len(total.missing)} calls without a right; of {len(total.granted)} rights {len(total.unused)} that
+none used. {num_unread} times a part of the log was removed before it was read. Not counted are
+rights that no run can use:
 
 {excused}"""
 
@@ -138,6 +159,11 @@ Not counted are rights that no run can use:
 def _of(result: Result) -> str:
     commit, *more = str(result["commit"]).split(" ", 1)
     return " ".join([f"`{commit[:9]}`", *more]) + f", {result['seed']}"
+
+
+def _share(result: Result, name: str) -> str:
+    """A count with its share of all plans."""
+    return f"{result[name]} ({result[name] / max(result['planned'], 1):.1%})"
 
 
 def _minutes(result: Result) -> str:

@@ -8,6 +8,7 @@ import json
 import platform
 import subprocess
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,10 @@ from fairlead_chaos.findings import Finding
 ROOT: Final = Path(__file__).resolve().parents[3]
 WORDS: Final = 2000
 """Most characters of a finding that a file keeps."""
+MOST_STARVED: Final = 0.02
+"""Share of a campaign's plans of which a run may have been starved."""
+MOST_UNREACHED: Final = 0.1
+"""Share of a campaign's plans whose point may not have come in each run."""
 
 
 @dataclass(frozen=True)
@@ -29,25 +34,67 @@ class Judged:
     findings: tuple[Finding, ...]
     is_reached: bool
     """Whether every point of the plan came; else the plan did not happen and counts for nothing."""
-    seconds: float
+    num_starved: int = 0
+    """Runs of the plan for which the machine was too slow."""
+    num_unreached: int = 0
+    """Runs of the plan in which a point did not come: timing moves it."""
+
+    @property
+    def outcome(self) -> str:
+        """In one word."""
+        if self.findings:
+            return "found"
+        return "well" if self.is_reached else "missed"
 
 
 @dataclass
 class Tally:
-    """Counts of one campaign, by scenario."""
+    """The verdicts of one campaign."""
 
     planned: int = 0
-    happened: Counter[str] = field(default_factory=Counter)
-    missed: Counter[str] = field(default_factory=Counter)
-    """Plans whose point did not come."""
-    failed: list[Judged] = field(default_factory=list)
+    judged: list[Judged] = field(default_factory=list)
 
     def add(self, judged: Judged) -> None:
-        """Count one run; what was found wrong counts whether the point came or not."""
-        counter = self.happened if judged.is_reached else self.missed
-        counter[judged.plan.scenario] += 1
-        if judged.findings:
-            self.failed.append(judged)
+        """Take one plan's verdict."""
+        self.judged.append(judged)
+
+    @property
+    def happened(self) -> Counter[str]:
+        """Plans that happened, by scenario."""
+        return Counter(one.plan.scenario for one in self.judged if one.is_reached)
+
+    @property
+    def missed(self) -> Counter[str]:
+        """Plans whose point did not come, by scenario."""
+        return Counter(one.plan.scenario for one in self.judged if not one.is_reached)
+
+    @property
+    def failed(self) -> list[Judged]:
+        """What was found wrong counts whether the point came or not."""
+        return [one for one in self.judged if one.findings]
+
+    @property
+    def starved(self) -> int:
+        """Plans of which a run was starved."""
+        return sum(one.num_starved > 0 for one in self.judged)
+
+    @property
+    def unreached(self) -> int:
+        """Plans of which a run did not reach a point."""
+        return sum(one.num_unreached > 0 for one in self.judged)
+
+    @property
+    def excess(self) -> list[str]:
+        """What there is too much of for the rest to prove anything."""
+        bounds = (
+            ("starved", self.starved, MOST_STARVED),
+            ("unreached", self.unreached, MOST_UNREACHED),
+        )
+        return [
+            f"{count} of {self.planned} plans {what}, at most {most:.0%} may be"
+            for what, count, most in bounds
+            if count > most * self.planned
+        ]
 
     def as_object(self) -> dict[str, Any]:
         """The JSON of the counts and of everything that was found."""
@@ -55,11 +102,37 @@ class Tally:
             "planned": self.planned,
             "happened": self.happened.total(),
             "missed": self.missed.total(),
+            "starved": self.starved,
+            "unreached": self.unreached,
+            "excess": self.excess,
             "with_findings": len(self.failed),
+            "scenarios": len(self.happened),
+            "faults": _kinds_of_faults(one.plan for one in self.judged if one.is_reached),
             "happened_by_scenario": dict(sorted(self.happened.items())),
             "missed_by_scenario": dict(sorted(self.missed.items())),
-            "findings": [_found(judged) for judged in self.failed],
+            "findings": [_found(judged) for judged in sorted(self.failed, key=_place)],
         }
+
+    def lines(self) -> list[str]:
+        """Each plan with its outcome as one line of JSON, sorted; ``replay`` takes them."""
+        return [_line(one) for one in sorted(self.judged, key=_place)]
+
+
+def _kinds_of_faults(plans: Iterable[Plan]) -> dict[str, int]:
+    """How many plans of each kind of fault."""
+    counted = Counter("+".join(type(fault).__name__ for fault in plan.faults) for plan in plans)
+    return dict(sorted(counted.items()))
+
+
+def _place(judged: Judged) -> tuple[str, str]:
+    return judged.plan.scenario, judged.plan.to_json()
+
+
+def _line(judged: Judged) -> str:
+    runs = {"starved": judged.num_starved, "unreached": judged.num_unreached}
+    told = {"outcome": judged.outcome} | {name: count for name, count in runs.items() if count}
+    body = json.loads(judged.plan.to_json()) | told
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
 def _found(judged: Judged) -> dict[str, Any]:
@@ -84,6 +157,12 @@ def write(path: Path, body: dict[str, Any]) -> None:
     """Write a result file: sorted, so that two of them compare."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(body, indent=1, sort_keys=True, default=_plain) + "\n")
+
+
+def write_plans(path: Path, tally: Tally) -> None:
+    """Write a campaign's plans beside its result file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in tally.lines()))
 
 
 def _plain(value: object) -> Any:

@@ -7,10 +7,11 @@ nothing is ever called "*".
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from types import MappingProxyType
+from typing import Any, Final, Self, TypeAlias
 
 Manifest: TypeAlias = dict[str, Any]
 Event: TypeAlias = dict[str, Any]
@@ -53,20 +54,60 @@ class Right:
         return f"{self.verb} {what}{where}{f' named {self.name}' if self.name else ''}"
 
 
+_Kind: TypeAlias = tuple[Right, bool, bool]
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """What is wrong between what is granted and what was used."""
+    """What is granted and what was used; ``together`` makes one of several.
 
-    missing: tuple[str, ...]
-    """Calls that no rule allows, each once: account, right."""
-    unused: tuple[str, ...]
-    """Rules that no call of any account needed; where and on what they are granted left out."""
-    needless: tuple[str, ...]
+    Rules are written without where and on what they are granted.
+    """
+
+    granted: frozenset[str] = frozenset()
+    used: frozenset[str] = frozenset()
+    """Rules that a call of any account needed."""
+    excused: Mapping[str, str] = field(default_factory=dict)
+    """Rules that needn't be used, and why."""
+    missing: frozenset[str] = frozenset()
+    """Calls that no rule allows: account, right."""
+    needless: frozenset[str] = frozenset()
     """Exceptions for rights that nobody is granted."""
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Rules that no call needed, and should have."""
+        return self.granted - self.used - self.excused.keys()
+
+    def as_object(self) -> dict[str, Any]:
+        """As JSON, sorted; ``of`` reads it."""
+        return {
+            name: dict(sorted(value.items())) if isinstance(value, Mapping) else sorted(value)
+            for name, value in vars(self).items()
+        }
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Read JSON; whatever else stands there is passed by."""
+        sets = {each.name: frozenset(body[each.name]) for each in fields(cls)}
+        return cls(**sets | {"excused": body["excused"]})
 
     def __bool__(self) -> bool:
         """Whether there is a difference."""
         return bool(self.missing or self.unused or self.needless)
+
+
+def together(parts: Sequence[Comparison]) -> Comparison:
+    """Of several times, one at least, as if they were one: what each excuses is excused."""
+    first, *_ = parts
+    excused = set.intersection(*(set(each.excused) for each in parts))
+    return Comparison(
+        granted=frozenset().union(*(each.granted for each in parts)),
+        used=frozenset().union(*(each.used for each in parts)),
+        excused={rule: first.excused[rule] for rule in excused},
+        missing=frozenset().union(*(each.missing for each in parts)),
+        needless=frozenset().union(*(each.needless for each in parts)),
+    )
 
 
 def account_of(namespace: str, name: str) -> str:
@@ -92,10 +133,15 @@ def events_of(
             continue
         event = json.loads(line)
         received = datetime.fromisoformat(event["requestReceivedTimestamp"])
-        if event["user"]["username"] not in accounts or event["stage"] not in _FINISHED:
+        if event["user"]["username"] not in accounts or not is_finished(event):
             continue
         if since is None or received >= since:
             yield event
+
+
+def is_finished(event: Event) -> bool:
+    """Whether it tells of a call's end; of one that lasts, that it was let in."""
+    return event["stage"] in _FINISHED
 
 
 def needed(event: Event) -> frozenset[Right]:
@@ -139,41 +185,57 @@ def granted(objects: Iterable[Manifest]) -> dict[str, frozenset[Right]]:
     return {account: frozenset(rights) for account, rights in found.items()}
 
 
-def compare(
-    events: Iterable[Event],
-    objects: Iterable[Manifest],
-    rare: Collection[tuple[str, str, str]] = (),
-) -> Comparison:
-    """Hold what was used against what is granted.
+class Ledger:
+    """Holds calls, one after the other, against what is granted.
 
     Each account's calls are held against its own rules; a right counts as used where any account
     used it, so that many small installations together have to use every rule. Of several rules
     that allow a call the narrowest counts as used: a wider one beside it is reported.
-
-    Args:
-        events: Finished calls of any accounts; those of accounts without a binding are passed by.
-        objects: Rendered or live RBAC: roles with all their bindings.
-        rare: (group, resource, verb) of granted rights that needn't be used here.
     """
-    grants = granted(objects)
-    missing: set[str] = set()
-    in_use: set[tuple[Right, bool, bool]] = set()
-    for event in events:
+
+    def __init__(self, objects: Iterable[Manifest]) -> None:
+        """Begin with rendered or live RBAC: roles with all their bindings."""
+        self._grants = granted(objects)
+        self._missing: set[str] = set()
+        self._in_use: set[_Kind] = set()
+
+    def add(self, event: Event) -> None:
+        """Take a finished call of any account; those of accounts without a binding count not."""
         account = event["user"]["username"]
-        for right in needed(event) if account in grants else ():
-            allowing = [each for each in grants[account] if each.allows(right)]
-            if not allowing:
-                missing.add(f"{account}: {right}")
-                continue
-            in_use.add(_kind_of(max(allowing, key=_narrowness)))
-    given = {_kind_of(right) for rights in grants.values() for right in rights}
-    excused = {Right(*each) for each in rare}
-    unused = {kind for kind in given - in_use if kind[0] not in excused}
-    return Comparison(
-        missing=tuple(sorted(missing)),
-        unused=tuple(sorted(map(_titled, unused))),
-        needless=tuple(sorted(map(str, excused - {plain for plain, *_ in given}))),
-    )
+        for right in needed(event) if account in self._grants else ():
+            allowing = [each for each in self._grants[account] if each.allows(right)]
+            if allowing:
+                self._in_use.add(_kind_of(max(allowing, key=_narrowness)))
+            else:
+                self._missing.add(f"{account}: {right}")
+
+    def comparison(self, rare: Mapping[tuple[str, str, str], str]) -> Comparison:
+        """What came out by now.
+
+        Args:
+            rare: (group, resource, verb) of granted rights that needn't be used here, and why.
+        """
+        given = {_kind_of(right) for rights in self._grants.values() for right in rights}
+        excused = {Right(*each): why for each, why in rare.items()}
+        return Comparison(
+            frozenset(map(_titled, given)),
+            frozenset(map(_titled, self._in_use)),
+            {_titled(kind): excused[kind[0]] for kind in given if kind[0] in excused},
+            frozenset(self._missing),
+            frozenset(map(str, excused.keys() - {plain for plain, *_ in given})),
+        )
+
+
+def compare(
+    events: Iterable[Event],
+    objects: Iterable[Manifest],
+    rare: Mapping[tuple[str, str, str], str] = MappingProxyType({}),
+) -> Comparison:
+    """Hold all of some calls against what is granted; see ``Ledger``."""
+    ledger = Ledger(objects)
+    for event in events:
+        ledger.add(event)
+    return ledger.comparison(rare)
 
 
 def refused(events: Iterable[Event]) -> list[str]:
@@ -202,7 +264,7 @@ def _rights(role: Manifest, namespace: str) -> Iterator[Right]:
                         yield Right(group, resource, verb, namespace, name)
 
 
-def _kind_of(right: Right) -> tuple[Right, bool, bool]:
+def _kind_of(right: Right) -> _Kind:
     """A right without the installation it belongs to: is it of one namespace, of one name?"""
     return right.plain(), bool(right.namespace), bool(right.name)
 
@@ -211,6 +273,6 @@ def _narrowness(right: Right) -> tuple[bool, bool]:
     return bool(right.namespace), bool(right.name)
 
 
-def _titled(kind: tuple[Right, bool, bool]) -> str:
+def _titled(kind: _Kind) -> str:
     right, in_one, by_name = kind
     return f"{right}{' in its namespaces' if in_one else ''}{' by name' if by_name else ''}"

@@ -19,7 +19,6 @@ from fairlead_chaos import (
     results,
     transcript,
     transitions,
-    usage,
     walk,
     witness,
 )
@@ -27,9 +26,11 @@ from fairlead_chaos.campaign import MOST_REPEATS, Campaign, Oracle
 from fairlead_chaos.faults import Plan
 from fairlead_chaos.lab import Lab
 from fairlead_chaos.oracle import Ending, Reference
-from fairlead_chaos.results import Judged
+from fairlead_chaos.results import Judged, Tally
+from fairlead_chaos.rights import Comparison
 from fairlead_chaos.scenario import Hands, Manifest, Scenario
 from fairlead_chaos.trace import Trace
+from fairlead_chaos.usage import Usage
 from fairlead_operator.cluster import TIMEOUT_SECONDS
 from fairlead_operator.kube import Kind
 from fairlead_operator.reconcile import LeaseLost
@@ -95,32 +96,23 @@ def _keep(logs: Path, ending: Ending) -> None:
     (logs / f"{name}.log").write_text("\n".join(parts))
 
 
-async def faults(made: Chaos, name: str, course: Course) -> dict[str, Any]:
-    """One campaign of faults against references that are learned; the body of its file."""
+async def faults(made: Chaos, name: str, course: Course) -> tuple[dict[str, Any], Tally]:
+    """One campaign of faults against references that are learned: its file's body, its verdicts."""
     began = time.monotonic()
     everything = made.plans(plans.CAMPAIGNS[name])
     chosen = plans.drawn(everything, course.most, course.seed)
     course.say(f"{name}: {len(chosen)} of {len(everything)} plans")
     tally = await made.run(chosen)
-    return _body(name, course, began) | {
-        "possible": len(everything),
-        "scenarios": len({plan.scenario for plan in chosen}),
-        "faults": _kinds_of_faults(chosen),
-        "starved": made.num_starved,
-        "unreached": made.num_unreached,
-        **tally.as_object(),
-    }
+    for line in tally.excess:
+        course.say(f"FOUND {line}")
+    masks = {each: reference.masks.by_kind() for each, reference in made.references.items()}
+    body = {"possible": len(everything), "masks": masks, **tally.as_object()}
+    return _body(name, course, began) | body, tally
 
 
 def undisturbed(wrong: Sequence[Judged]) -> list[str]:
     """What is wrong with the scenarios themselves, as lines."""
     return [f"{one.plan.scenario}: {finding}" for one in wrong for finding in one.findings]
-
-
-def _kinds_of_faults(chosen: Sequence[Plan]) -> dict[str, int]:
-    """How many plans of each kind of fault."""
-    counted = Counter("+".join(type(fault).__name__ for fault in plan.faults) for plan in chosen)
-    return dict(sorted(counted.items()))
 
 
 def _body(name: str, course: Course, began: float) -> dict[str, Any]:
@@ -155,22 +147,23 @@ async def ways(lab: Lab, course: Course) -> dict[str, Any]:
     }
 
 
-def rights(lab: Lab, course: Course) -> dict[str, Any]:
-    """What the operators of all runs were granted against what they used; the body of its file."""
-    found = usage.compared(lab)
-    for right in found.missing:
+def rights(used: Usage, course: Course) -> tuple[dict[str, Any], Comparison]:
+    """What the runs since the last time were granted and used: a part of a body, and as found."""
+    taken = used.taken()
+    for right in sorted(taken.comparison.missing):
         course.say(f"FOUND a call without a right: {right}")
-    for right in (*found.unused, *found.needless):
-        course.say(f"a right that no run used, or an excuse for none: {right}")
-    return results.head(course.seed) | {
-        "runs": len(lab.namespaces),
-        "missing": found.missing,
-        "unused": found.unused,
-        "needless": found.needless,
-        "excused": {
-            f"{verb} {resource}.{group}": why for (group, resource, verb), why in usage.RARE.items()
-        },
-    }
+    for right in sorted(taken.comparison.needless):
+        course.say(f"FOUND an excuse for a right that is not granted: {right}")
+    for why in taken.unread:
+        course.say(f"FOUND {why}")
+    body = {"runs": taken.num_runs, "unread": taken.unread, **taken.comparison.as_object()}
+    return body, taken.comparison
+
+
+def is_bad(body: dict[str, Any]) -> bool:
+    """Whether a campaign found something, or proves nothing."""
+    of_rights = (body["rights"][name] for name in ("missing", "needless", "unread"))
+    return any(body.get(name) for name in ("findings", "undisturbed", "excess")) or any(of_rights)
 
 
 def _kind_of_way(way: transitions.Way) -> str:

@@ -3,17 +3,21 @@
 Reads the API server's audit log; decides nothing: ``rights`` compares.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Final, TextIO
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
 
 from fairlead_chaos import rights, tenant
+from fairlead_chaos.audit import AuditLog, LostError
 from fairlead_chaos.lab import Lab
-from fairlead_chaos.rights import Comparison, Event
-from fairlead_chaos.scenario import Manifest
+from fairlead_chaos.rights import Comparison, Event, Ledger
 
-_ANY_ACCOUNT: Final = ":fairlead-operator"
+FOLLOW_SECONDS: Final = 5.0
+"""Between two looks at the log; what is kept of it lasts for many minutes."""
 UNSERVED: Final = "the lab serves no Gateway API"
 RARE: Final[dict[tuple[str, str, str], str]] = {
     ("gateway.networking.k8s.io", "gateways", "get"): UNSERVED,
@@ -29,31 +33,82 @@ RARE: Final[dict[tuple[str, str, str], str]] = {
 """Granted rights that no scenario uses, and why; the end-to-end tests use all but the last."""
 
 
-def compared(lab: Lab) -> Comparison:
-    """Hold the calls of all operators of a lab against the chart's rules."""
-    granted = list(tenant.roles(lab.rbac, lab.name))
-    for namespace in lab.namespaces:
-        owner: Manifest = {"metadata": {"name": namespace, "uid": ""}}
-        granted += tenant.rights(lab.rbac, lab.name, owner)
-    accounts = frozenset(rights.granted(granted))
-    return rights.compare(_events(lab.audit_log, accounts), granted, RARE)
+@dataclass(frozen=True)
+class Taken:
+    """What came out of some runs."""
+
+    num_runs: int
+    comparison: Comparison
+    unread: tuple[str, ...]
+    """Why some calls are not among what was compared."""
 
 
-def _events(log: Path, accounts: frozenset[str]) -> Iterator[Event]:
-    """Finished calls in the log and in the files that it was put aside to."""
-    with contextlib.ExitStack() as stack:
-        for lines in _opened(log.parent, stack):
-            # The last line may still be written.
-            theirs = (line for line in lines if _ANY_ACCOUNT in line and line.endswith("\n"))
-            yield from rights.events_of(theirs, accounts)
+class Usage:
+    """What the operators of a lab do from now on; ``close`` it.
+
+    Each has the chart's rights in a namespace of its own, so that the calls of all are held
+    against one rendering, for the placeholder's namespace.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        (account,) = rights.granted(lab.rbac)
+        spelled = re.escape(account).replace(re.escape(tenant.PLACEHOLDER), "([^:]+)")
+        self._account, self._accounts = account, re.compile(f'"username":"{spelled}"'.encode())
+        self._lab, self._log = lab, AuditLog(lab.audit_log)
+        self._homes: set[str] = set()
+        self._first = len(lab.namespaces)
+        self._unread: list[str] = []
+        self._ledger = Ledger(lab.rbac)
+
+    def close(self) -> None:
+        """Give the log back."""
+        self._log.close()
+
+    def read_on(self) -> None:
+        """Count what was called since the last time."""
+        try:
+            for line in self._log.lines():
+                if found := self._accounts.search(line):
+                    self._count(found[1].decode(), json.loads(line))
+        except LostError as error:
+            self._unread.append(str(error))
+
+    def taken(self) -> Taken:
+        """What came out since the last time; begins anew."""
+        self.read_on()
+        num_runs = len(self._lab.namespaces) - self._first
+        taken = Taken(num_runs, self._ledger.comparison(RARE), tuple(self._unread))
+        self._first += num_runs
+        self._unread, self._ledger = [], Ledger(self._lab.rbac)
+        return taken
+
+    def _count(self, home: str, event: Event) -> None:
+        """Take a call as if its operator's namespace were the placeholder's."""
+        if home not in self._homes:
+            self._homes.update(self._lab.namespaces)
+        if home not in self._homes or not rights.is_finished(event):
+            return
+        what = event.get("objectRef") or {}
+        for key in ("namespace", "name"):
+            if what.get(key) == home:
+                what[key] = tenant.PLACEHOLDER
+        self._ledger.add(event | {"user": {"username": self._account}})
 
 
-def _opened(folder: Path, stack: contextlib.ExitStack) -> list[TextIO]:
-    """All files of a folder, opened at once: one put aside meanwhile is still the same file."""
+@contextlib.asynccontextmanager
+async def following(lab: Lab) -> AsyncIterator[Usage]:
+    """Read on all the time, so that nothing of the log is removed before it was read."""
+    with contextlib.closing(Usage(lab)) as used:
+        reading = asyncio.create_task(_follow(used))
+        try:
+            yield used
+        finally:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+
+
+async def _follow(used: Usage) -> None:
     while True:
-        names = sorted(folder.iterdir())
-        with contextlib.ExitStack() as tried, contextlib.suppress(FileNotFoundError):
-            files: list[TextIO] = [tried.enter_context(name.open()) for name in names]
-            if sorted(folder.iterdir()) == names:
-                stack.push(tried.pop_all())
-                return files
+        used.read_on()
+        await asyncio.sleep(FOLLOW_SECONDS)
