@@ -122,7 +122,7 @@ class Operator:
             (telemetry.probes_app(self.queue), settings.probes_port, {}),
         ]
         if settings.progress_url:
-            await self.certificate.renew()
+            await self.certificate.begin()
             page = progress.app(Doorkeeper(self.api, self.store), self.writer, self.tally)
             pages.append((page, settings.progress_port, {"ssl_context": self.certificate.context}))
         for app, port, options in pages:
