@@ -10,6 +10,9 @@ from pathlib import Path
 from fairlead_cluster import commands, control_plane, programs
 
 MODULE = "github.com/envoyproxy/gateway"
+API_MODULE = "sigs.k8s.io/gateway-api"
+API_CRDS = "config/crd/standard"
+"""Folder of the module with the standard channel's CRDs, a file each."""
 NAMESPACE = "envoy-gateway-system"
 RELEASE = "envoy-gateway"
 TIMEOUT_SECONDS = 180

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fairlead_api import metrics, names
+from fairlead_chaos.scenarios import manifests
 from fairlead_operator import reconcile
 
 CHART = Path(__file__).resolve().parents[2] / "charts/fairlead"
@@ -48,6 +49,12 @@ def test_gateway_is_made_where_it_can_be(helm, values, apis, made, told):
     documents = helm.template(*REGISTRY, *flags, apis=apis)
     assert ("Gateway" in kinds(documents)) is made
     assert environment(documents).get("FAIRLEAD_GATEWAY") == told
+
+
+def test_gateways_of_the_proof_harness_are_like_the_one_that_is_made(helm):
+    documents = helm.template(*REGISTRY, apis=(GATEWAY_API,))
+    made = next(d for d in documents if d["kind"] == "Gateway")
+    assert manifests.gateway("edge")["spec"] == made["spec"]
 
 
 def test_gateway_takes_routes_of_every_namespace(helm):

@@ -35,6 +35,9 @@ VOLUME: Final = Kind("v1", "PersistentVolume", "persistentvolumes", namespaced=F
 SERVICE_ACCOUNT: Final = Kind("v1", "ServiceAccount", "serviceaccounts")
 QUOTA: Final = Kind("v1", "ResourceQuota", "resourcequotas")
 REPLICA_SET: Final = Kind("apps/v1", "ReplicaSet", "replicasets")
+GATEWAY_CLASS: Final = Kind(
+    kube.GATEWAY.api_version, "GatewayClass", "gatewayclasses", namespaced=False
+)
 _RBAC: Final = "rbac.authorization.k8s.io/v1"
 _ADMISSION: Final = "admissionregistration.k8s.io/v1"
 ROLE: Final = Kind(_RBAC, "Role", "roles")
@@ -56,7 +59,7 @@ _OWN_KINDS: Final = {
     (kind.api_version, kind.kind): kind
     for kind in (
         NAMESPACE, NODE, VOLUME, SERVICE_ACCOUNT, QUOTA, REPLICA_SET, ROLE, ROLE_BINDING,
-        CLUSTER_ROLE, CLUSTER_ROLE_BINDING, POLICY, POLICY_BINDING,
+        CLUSTER_ROLE, CLUSTER_ROLE_BINDING, POLICY, POLICY_BINDING, GATEWAY_CLASS,
     )
 }  # fmt: skip
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fairlead_api import crd
-from fairlead_chaos import chart, ground, kwok, lifeline, tenant
+from fairlead_chaos import chart, crds, ground, kwok, lifeline, routing, tenant
 from fairlead_chaos.admin import (
     CLUSTER_ROLE,
     NAMESPACE,
@@ -30,7 +29,7 @@ from fairlead_chaos.nursery import Nursery
 from fairlead_chaos.proxy import Proxy
 from fairlead_chaos.scenario import Manifest, Scenario
 from fairlead_chaos.upstream import Upstream
-from fairlead_cluster import control_plane, settings, up
+from fairlead_cluster import control_plane, gateway, settings, up
 from fairlead_operator import kube
 
 CLUSTER: Final = "fairlead-test"
@@ -39,7 +38,6 @@ PATIENCE_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.5
 _LEFT: Final = (NAMESPACE, POLICY_BINDING, POLICY, NODE, CLUSTER_ROLE)
 _numbers: Final = itertools.count(1)  # a process may have several labs
-_APPLY: Final = "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,8 @@ class ControlPlane:
 
     kubeconfig: Path
     audit_log: Path
+    gateway_api: Path
+    """Folder of the Gateway API's CRDs."""
     kwok: kwok.Program
 
 
@@ -59,6 +59,7 @@ def bring_up() -> ControlPlane:
     return ControlPlane(
         kubeconfig=opened.where.kubeconfig,
         audit_log=opened.where.audit_log,
+        gateway_api=opened.cache.module_folder(gateway.API_MODULE, gateway.API_CRDS),
         kwok=kwok.Program(
             path=opened.cache.path("kwok"),
             kubeconfig=opened.where.component_kubeconfig("kwok"),
@@ -122,7 +123,8 @@ async def open_lab(
     async with contextlib.AsyncExitStack() as stack:
         admin = await stack.enter_async_context(Admin(upstream))
         await _clear_dead_labs(admin)
-        await _install_crds(admin)
+        await crds.bring_ours(admin)
+        await stack.enter_async_context(crds.gateway_api(admin, plane.gateway_api, name))
         nursery = await stack.enter_async_context(Nursery())
         await stack.enter_async_context(kwok.running(plane.kwok, name, chosen, folder))
         nodes = await stack.enter_async_context(kwok.nodes(admin, name, num_nodes))
@@ -130,29 +132,11 @@ async def open_lab(
         for node in nodes:
             lab.nodes.put_nowait(node)
         stack.push_async_callback(_remove_namespaces, admin, name)
+        is_mine = lab.namespaces.__contains__
+        await stack.enter_async_context(routing.running(admin, is_mine))
         await _make_roles(lab, stack)
         await _try_policy(lab, nodes[0])
         yield lab
-
-
-async def _install_crds(admin: Admin) -> None:
-    """Apply our CRDs and wait until they are served."""
-    for body in (crd.finetunejob_crd(), crd.modelservice_crd()):
-        path = kube.CRD.path(name=body["metadata"]["name"])
-        params = {"fieldManager": "kubectl", "force": "true"}
-        await admin.call("PATCH", path, body, params=params, content_type=_APPLY)
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        for kind in kube.PARENTS:
-            while not await _is_served(admin, kind):
-                await asyncio.sleep(_POLL_SECONDS)
-
-
-async def _is_served(admin: Admin, kind: kube.Kind) -> bool:
-    try:
-        await admin.listing(kind, params={"limit": "1"})
-    except kube.NotFound:
-        return False
-    return True
 
 
 async def _make_roles(lab: Lab, stack: contextlib.AsyncExitStack) -> None:

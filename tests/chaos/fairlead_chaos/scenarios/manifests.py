@@ -1,4 +1,4 @@
-"""What stories create besides our two kinds: claims, quotas, ConfigMaps, Jobs of strangers.
+"""What stories create besides our two kinds: quotas, ConfigMaps, Gateways, things of strangers.
 
 Pure builders. Our own two kinds are built by ``jobs`` and ``services``, beside what may be done
 to them.
@@ -6,9 +6,10 @@ to them.
 
 from typing import Any, Final
 
+from fairlead_chaos import routing
 from fairlead_chaos.admin import QUOTA
 from fairlead_chaos.scenario import Manifest
-from fairlead_operator.kube import CONFIG_MAP, JOB, SERVICE, Kind
+from fairlead_operator.kube import CONFIG_MAP, GATEWAY, HTTP_ROUTE, JOB, SERVICE, Kind
 
 ROWS: Final = '{"text": "a"}'
 
@@ -38,6 +39,23 @@ def foreign_job(name: str) -> Manifest:
     container = {"name": "stranger", "image": "localhost/stranger"}
     template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
     return _made(JOB, name, spec={"suspend": True, "template": template})
+
+
+def gateway(name: str, **listener: Any) -> Manifest:
+    """A Gateway like the chart's own; what is given replaces fields of its listener."""
+    return _made(GATEWAY, name, spec={"gatewayClassName": routing.CLASS} | listeners(**listener))
+
+
+def listeners(**listener: Any) -> dict[str, Any]:
+    """The part of a Gateway's spec that says what comes in by it."""
+    everywhere = {"namespaces": {"from": "All"}}
+    chosen = {"name": "http", "protocol": "HTTP", "port": 80, "allowedRoutes": everywhere}
+    return {"listeners": [chosen | listener]}
+
+
+def foreign_route(name: str) -> Manifest:
+    """An HTTPRoute of somebody else's that leads nowhere."""
+    return _made(HTTP_ROUTE, name, spec={"hostnames": ["stranger.example.com"]})
 
 
 def _made(kind: Kind, name: str, **body: Any) -> Manifest:

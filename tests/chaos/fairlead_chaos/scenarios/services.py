@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fairlead_api import names
-from fairlead_api.conditions import ModelServiceCondition
+from fairlead_api.conditions import ModelServiceCondition, Reason
 from fairlead_api.modelservice import ModelService, PinnedModel
 from fairlead_chaos import tenant
 from fairlead_chaos.scenario import Fate, Hands, Manifest, Scenario
@@ -161,6 +161,24 @@ class Service:
         await self.is_forgotten(*revisions)
         await self.is_gone(kube.SERVICE)
         await self.has_pods(0)
+
+    async def is_routed(self) -> None:
+        """Wait until every gateway takes its route in as it is now, and it tells so."""
+        what = f"{self.name}: its route is taken in"
+        await self.hands.until(kube.HTTP_ROUTE, self.name, states.is_taken_in, what)
+        await self.says(ModelServiceCondition.ROUTE_READY, "True", Reason.ACCEPTED)
+
+    async def is_at(self, url: str) -> None:
+        """Wait until it tells that clients find it there."""
+        await self.until(lambda one: states.status_of(one).get("url") == url, f"it is at {url}")
+
+    async def loses(self, kind: kube.Kind, revision: str = "") -> None:
+        """Delete a child, and wait until another one has its name."""
+        found = await self.child(kind, revision)
+        name = self.child_name(revision)
+        await self.hands.delete(kind, name)
+        anew = states.is_new(found["metadata"]["uid"])
+        await self.hands.until(kind, name, anew, f"{kind.kind} {name} is back")
 
     async def child(self, kind: kube.Kind, revision: str = "") -> Manifest:
         """Wait until a revision's child is there, and return it."""

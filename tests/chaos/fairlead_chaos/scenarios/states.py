@@ -152,6 +152,18 @@ def has_labels(labels: dict[str, str]) -> Holds:
     return holds
 
 
+def is_taken_in(found: Manifest | None) -> bool:
+    """Every parent of an HTTPRoute takes it in as it is now."""
+    if found is None:
+        return False
+    answers = status_of(found).get("parents") or []
+    conditions = [one for answer in answers for one in answer["conditions"]]
+    generation = found["metadata"]["generation"]
+    return [one["parentRef"] for one in answers] == found["spec"]["parentRefs"] and all(
+        (one["status"], one["observedGeneration"]) == ("True", generation) for one in conditions
+    )
+
+
 def all_ready(num_pods: int) -> Callable[[list[Manifest]], bool]:
     """So many pods are there, none on its way out, and all are ready."""
 

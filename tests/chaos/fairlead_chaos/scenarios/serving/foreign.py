@@ -1,9 +1,8 @@
-"""ModelServices whose children others delete or edit, and those that gateways are asked for."""
+"""ModelServices whose children others delete or edit."""
 
 from typing import Any, Final
 
 from fairlead_api import names
-from fairlead_api.conditions import ModelServiceCondition, Reason
 from fairlead_chaos.scenario import Manifest
 from fairlead_chaos.scenarios import states
 from fairlead_chaos.scenarios.services import Service, scenario
@@ -14,7 +13,7 @@ from fairlead_operator.kube import Kind
 async def deployment_deleted(service: Service) -> None:
     """Its pods go, and come back with another Deployment of the name."""
     revision = await service.born()
-    await _lost(service, kube.DEPLOYMENT, revision)
+    await service.loses(kube.DEPLOYMENT, revision)
     await service.has_pods(1)
     await service.is_ready()
 
@@ -22,14 +21,14 @@ async def deployment_deleted(service: Service) -> None:
 async def services_deleted(service: Service) -> None:
     """Both Services come back: that of the revision and the one that users call."""
     revision = await service.born()
-    await _lost(service, kube.SERVICE, revision)
-    await _lost(service, kube.SERVICE)
+    await service.loses(kube.SERVICE, revision)
+    await service.loses(kube.SERVICE)
 
 
 async def record_deleted(service: Service) -> None:
     """The record of what serves comes back, and serves a rollout's return."""
     revision = await service.born()
-    await _lost(service, kube.REVISION, revision)
+    await service.loses(kube.REVISION, revision)
 
 
 async def replicas_edited(service: Service) -> None:
@@ -83,24 +82,6 @@ async def labels_edited(service: Service) -> None:
         await service.hands.until(kind, name, states.has_labels(ours), f"{name} is labelled")
 
 
-async def gateway_named(service: Service) -> None:
-    """Asks for a gateway in a cluster without Gateway API, and does without again."""
-    await service.born()
-    await service.edit(gatewayRefs=[{"name": "edge"}])
-    await service.says(ModelServiceCondition.READY, "False", Reason.GATEWAY_API_ABSENT)
-    await service.is_ready(await service.edit(gatewayRefs=[]))
-    await service.says(ModelServiceCondition.ROUTE_READY, "False", Reason.NO_GATEWAY)
-
-
-async def _lost(service: Service, kind: Kind, revision: str = "") -> None:
-    """Delete a child, and wait until another one has its name."""
-    found = await service.child(kind, revision)
-    name = service.child_name(revision)
-    await service.hands.delete(kind, name)
-    anew = states.is_new(found["metadata"]["uid"])
-    await service.hands.until(kind, name, anew, f"{kind.kind} {name} is back")
-
-
 async def _edited(
     service: Service, kind: Kind, revision: str, wrong: dict[str, Any], right: dict[str, Any]
 ) -> None:
@@ -121,7 +102,6 @@ ALL: Final = tuple(
             image_edited,
             selector_edited,
             labels_edited,
-            gateway_named,
         ),
     )
 )
