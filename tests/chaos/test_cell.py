@@ -17,7 +17,7 @@ import pytest_asyncio
 from fairlead_api import names
 from fairlead_api.conditions import FineTuneJobCondition
 from fairlead_api.finetunestatus import Stage
-from fairlead_chaos import ground, lab, lifeline, tenant
+from fairlead_chaos import ground, lab, lifeline, oracle, tenant, witness
 from fairlead_chaos.admin import (
     CLUSTER_ROLE,
     CLUSTER_ROLE_BINDING,
@@ -29,7 +29,7 @@ from fairlead_chaos.admin import (
     Admin,
 )
 from fairlead_chaos.nursery import KUBECONFIG
-from fairlead_chaos.scenarios import ends, jobs, services, states
+from fairlead_chaos.scenarios import catalogue, ends, jobs, services, states
 from fairlead_chaos.upstream import Upstream
 from fairlead_operator import kube
 
@@ -89,8 +89,10 @@ IS_UPGRADED = jobs.scenario(is_upgraded, ends.all_well())
 IS_EVICTED = jobs.scenario(is_evicted, ends.all_well(train=2))
 LOSES_ITS_NODE = jobs.scenario(loses_its_node, ends.all_well(train=2))
 IS_MISCONFIGURED = jobs.scenario(is_misconfigured)
+ROUTED = catalogue.ALL["routed"]
 SCENARIOS = [
     GOES_THROUGH, RUNS_ON, COMES_UP, IS_UPGRADED, IS_EVICTED, LOSES_ITS_NODE, IS_MISCONFIGURED,
+    ROUTED,
 ]  # fmt: skip
 
 
@@ -127,6 +129,21 @@ async def test_an_undisturbed_job_goes_through_all_its_stages(world):
 async def test_a_model_service_becomes_ready(world):
     run = await told(world, COMES_UP)
     assert run.crashes == []
+
+
+async def test_a_route_is_answered_counted_and_compared_like_every_child(world):
+    ending = await witness.witness(world, ROUTED)
+    assert (ending.error, list(oracle.of_itself(ending))) == ("", [])
+    assert ending.trace.created_and_deleted()["create", "httproutes", ROUTED.name] == 1
+    route = ending.snapshot[f"HTTPRoute/{ROUTED.name}"]
+    (answer,) = route["status"]["parents"]
+    assert {one["type"]: one["status"] for one in answer["conditions"]} == {
+        "Accepted": "True",
+        "ResolvedRefs": "True",
+    }
+    del route["metadata"]["ownerReferences"]
+    (orphan,) = oracle.of_itself(ending)
+    assert orphan.where.startswith(f"HTTPRoute/{ROUTED.name}")
 
 
 async def test_an_operator_killed_by_hand_comes_back_and_goes_on(world):

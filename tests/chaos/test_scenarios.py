@@ -50,11 +50,11 @@ def test_its_fates_are_those_of_its_own_pods(scenario):
 
 @pytest.mark.parametrize("scenario", EVERY)
 def test_its_settings_are_the_operator_s(scenario):
-    environment = tenant.environment("any", dict(scenario.settings))
+    environment = tenant.environment(tenant.PLACEHOLDER, dict(scenario.settings))
     assert dict(scenario.settings).items() <= environment.items()
-    assert Settings.from_env(environment) != Settings.from_env(tenant.environment("any", {})) or (
-        not scenario.settings
-    )
+    assert Settings.from_env(environment) != Settings.from_env(
+        tenant.environment(tenant.PLACEHOLDER, {})
+    ) or (not scenario.settings)
 
 
 def test_no_pod_has_two_fates():

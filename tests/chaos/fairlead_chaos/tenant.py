@@ -16,7 +16,7 @@ from fairlead_chaos.scenario import Manifest
 CLAIM: Final = "work"
 """Bound, for one node at a time, in each run's namespace from its beginning."""
 PLACEHOLDER: Final = "fairlead-chaos-namespace"
-"""Release namespace that the chart's RBAC is rendered for."""
+"""Stands for a run's namespace in what is written down before there is one."""
 _CAPACITY: Final = {"storage": "1Gi"}
 
 
@@ -112,7 +112,7 @@ def environment(namespace: str, more: Mapping[str, str]) -> dict[str, str]:
     """The FAIRLEAD_ variables of a run's operator.
 
     All but the namespaces are the same in every run, since they get into what the operator writes.
-    Port 0 lets the kernel draw one.
+    Port 0 lets the kernel draw one. In values ``PLACEHOLDER`` is the namespace.
     """
     return {
         "FAIRLEAD_NAMESPACE": namespace,
@@ -126,7 +126,7 @@ def environment(namespace: str, more: Mapping[str, str]) -> dict[str, str]:
         "FAIRLEAD_METRICS_PORT": "0",
         "FAIRLEAD_PROBES_PORT": "0",
         "FAIRLEAD_PROGRESS_PORT": "0",
-        **more,
+        **{name: value.replace(PLACEHOLDER, namespace) for name, value in more.items()},
     }
 
 

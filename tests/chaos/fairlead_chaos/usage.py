@@ -18,15 +18,7 @@ from fairlead_chaos.rights import Comparison, Event, Ledger
 
 FOLLOW_SECONDS: Final = 5.0
 """Between two looks at the log; what is kept of it lasts for many minutes."""
-UNSERVED: Final = "the lab serves no Gateway API"
 RARE: Final[dict[tuple[str, str, str], str]] = {
-    ("gateway.networking.k8s.io", "gateways", "get"): UNSERVED,
-    ("gateway.networking.k8s.io", "httproutes", "get"): UNSERVED,
-    ("gateway.networking.k8s.io", "httproutes", "list"): UNSERVED,
-    ("gateway.networking.k8s.io", "httproutes", "watch"): UNSERVED,
-    ("gateway.networking.k8s.io", "httproutes", "create"): UNSERVED,
-    ("gateway.networking.k8s.io", "httproutes", "patch"): UNSERVED,
-    ("gateway.networking.k8s.io", "httproutes", "delete"): UNSERVED,
     ("authentication.k8s.io", "tokenreviews", "create"): "simulated pods report no progress",
     ("", "secrets", "update"): "when the certificate has to be renewed, after months",
 }
