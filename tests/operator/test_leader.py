@@ -104,6 +104,16 @@ async def test_an_empty_holder_is_followed_at_once(cluster, replica):
     assert holder(cluster) == "two"
 
 
+async def test_a_last_renewal_that_arrives_late_does_not_keep_the_lease(cluster, replica):
+    one, two = replica("one"), replica("two")
+    await one.try_once()
+    one.elected.set()
+    one._renewed_at = one._clock()
+    cluster.faults.append(Fault("replace", kube.LEASE, kube.Conflict("it was renewed", 409)))
+    await one.release()
+    assert await two.try_once()
+
+
 @pytest.mark.parametrize("verb", ["create", "replace"])
 async def test_the_slower_of_two_that_reach_out_gets_nothing(cluster, clock, replica, verb):
     if verb == "replace":

@@ -108,13 +108,19 @@ class Leader:
             return
         self._renewed_at = None
         try:
-            lease = await self._cluster.get(kube.LEASE, self._namespace, self._lease)
-            if lease["spec"].get("holderIdentity") == self._identity:
-                lease["spec"]["holderIdentity"] = ""
-                lease["spec"]["leaseDurationSeconds"] = 1
-                await self._cluster.replace(lease)
+            try:
+                await self._give_up()
+            except kube.Conflict:  # a renewal that was under way has arrived meanwhile: the last
+                await self._give_up()
         except kube.ClusterError as error:
             logger.warning("lease could not be released, it will run out: %s", error)
+
+    async def _give_up(self) -> None:
+        lease = await self._cluster.get(kube.LEASE, self._namespace, self._lease)
+        if lease["spec"].get("holderIdentity") == self._identity:
+            lease["spec"]["holderIdentity"] = ""
+            lease["spec"]["leaseDurationSeconds"] = 1
+            await self._cluster.replace(lease)
 
     async def try_once(self) -> bool:
         """Renew or take the lease; False while somebody else holds it."""
