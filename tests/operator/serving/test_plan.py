@@ -64,7 +64,19 @@ def test_gateway_that_is_missing_is_looked_for_again(served):
     served.gateways.clear()
     assert served.step().requeue_at == served.now + LOOK_AGAIN
     served.gateways["fairlead/gateway"] = {"spec": {"listeners": []}}
+    served.step()  # before the Gateway has answered
     assert served.step().requeue_at is None
+
+
+def test_gateway_that_does_not_answer_is_looked_for_again(served):
+    """It may be gone, and what is remembered of it is older than its silence."""
+    served.gateways_answer = False
+    served.get("HTTPRoute", "dates")["status"]["parents"].clear()
+    assert served.step().requeue_at == served.now + LOOK_AGAIN
+    assert served.says("RouteReady") == ("Unknown", "Pending")
+    served.gateways["fairlead/gateway"] = None
+    served.step()
+    assert served.says("RouteReady") == ("False", "NotAccepted")
 
 
 def test_settled_service_is_planned_the_same_again(served):

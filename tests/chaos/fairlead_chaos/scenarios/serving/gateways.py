@@ -111,6 +111,15 @@ async def gateway_made_later(service: Service) -> None:
     await service.is_at(_url(service, OTHER_PORT))
 
 
+async def gateway_deleted(service: Service) -> None:
+    """The Gateway goes, and with it what it said of the route."""
+    await _gateway(service.hands)
+    await service.born(gatewayRefs=_refs(EDGE))
+    await service.is_routed()
+    await service.hands.delete(kube.GATEWAY, EDGE)
+    await service.says(ModelServiceCondition.READY, "False", Reason.NOT_ACCEPTED)
+
+
 async def route_deleted(service: Service) -> None:
     """Somebody deletes the route: it comes back, and is taken in again."""
     await _gateway(service.hands)
@@ -218,6 +227,7 @@ ALL: Final = (
             gateways_changed,
             gateway_installed,
             gateway_made_later,
+            gateway_deleted,
         ),
     ),
 )
