@@ -16,15 +16,38 @@ OTHER = State("engine", "other", (("engine.extraArgs", {"max-num-seqs": "4"}),))
 REFUSED = State("engine", "refused", (("engine.extraArgs", {"x": "1"}),), Good.NEVER)
 
 
-def test_ways_are_many_and_each_is_named_once():
-    assert len(WAYS) >= 640
+def test_ways_are_so_many_and_each_is_named_once():
+    assert len(WAYS) == 1064
     assert max(Counter(way.name for way in WAYS).values()) == 1
 
 
-def test_every_mutable_field_has_states():
-    spec = set(ModelServiceSpec.model_json_schema(by_alias=True)["properties"])
-    paths = {path for state in transitions.STATES for path, _ in state.change}
-    assert spec - {path.split(".")[0] for path in paths} == {"gatewayRefs"}  # by a scenario
+ERRORS_AND_BACK = [
+    pytest.param(context, error, id=f"{context}: {error.title}")
+    for context in transitions.CONTEXTS
+    for error in transitions.STATES
+    if error.good is Good.NEVER
+]
+
+
+@pytest.mark.parametrize(("context", "error"), ERRORS_AND_BACK)
+def test_from_every_error_ways_lead_back_and_on(context, error):
+    good = {
+        state.name
+        for state in transitions.STATES
+        if state.field == error.field and state.good is Good.ALWAYS
+    }
+    gone = {
+        (way.states[0].name, way.end.name)
+        for way in WAYS
+        if way.context == context and len(way.states) == 3 and way.error == error
+    }
+    assert gone == set(itertools.product(good, good))
+
+
+def test_way_without_an_error_leads_back_from_none():
+    assert Way((OTHER, SEED), "plain").error is None
+    assert Way((SEED, REFUSED), "plain").error is None
+    assert Way((REFUSED, SEED), "plain").error == REFUSED
 
 
 @pytest.mark.parametrize(
@@ -43,10 +66,13 @@ def test_edits_lead_to_the_spec_that_is_made_from_scratch(way):
         assert transitions.merged(before, transitions.edit(before, after)) == after
 
 
-def service(name="units", stable="rev1", candidate="", ready="True", available="True", **status):
+def service(
+    name="units", stable="rev1", candidate="", ready="True", available="True", said="", **status
+):
     conditions = [
         {"type": "Ready", "status": ready, "reason": "R", "message": f"revision {stable}"},
         {"type": "Available", "status": available, "reason": "R", "message": ""},
+        {"type": "Progressing", "status": "True", "reason": "RolledOut", "message": said},
     ]
     return {
         "metadata": {"name": name, "namespace": "team", "uid": name, "generation": 4},
@@ -65,6 +91,14 @@ def test_pictures_of_two_services_of_one_spec_are_alike():
     one = pictures.picture(service(), [deployment()])
     other = service("dates", "rev7", ready="True")
     assert pictures.picture(other, [deployment("dates", "rev7")]) == one
+
+
+def test_pictures_of_two_services_of_alike_jobs_are_alike():
+    one, other = (
+        pictures.picture(service(model={"uri": "u", "fineTuneJobUid": uid}), [])
+        for uid in ("0-1", "0-2")
+    )
+    assert one == other != pictures.picture(service(model={"uri": "u"}), [])
 
 
 GOOD = pictures.picture(service(), [deployment()])
@@ -96,10 +130,16 @@ BEFORE = Way((SEED,), "plain").name
 ERRORS = [
     pytest.param(service(ready="False"), [deployment()], None, id="told-and-served"),
     pytest.param(
-        service(candidate="rev2"),
+        service(candidate="rev2", said="revision rev2: 0 of 1 replicas ready: pod a: no room"),
         [deployment(), deployment(revision="rev2")],
         None,
         id="candidate-waits-beside",
+    ),
+    pytest.param(
+        service(candidate="rev2", said="revision rev2: 0 of 1 replicas ready"),
+        [deployment(), deployment(revision="rev2")],
+        "can't be told",
+        id="nobody-knows-what-it-waits-for",
     ),
     pytest.param(service(), [deployment()], "can't be told", id="not-told"),
     pytest.param(service(ready="False"), [], "Deployment", id="served-no-more"),
@@ -107,6 +147,19 @@ ERRORS = [
         service(ready="False", available="False"), [deployment()], "Available", id="unavailable"
     ),
 ]
+
+
+RESTING = [
+    pytest.param(SEED, service(phase="Ready"), True, id="rolled-out"),
+    pytest.param(SEED, service(phase="Loading"), False, id="not-ready"),
+    pytest.param(REFUSED, service(), False, id="error-not-told"),
+    pytest.param(REFUSED, service(ready="False"), True, id="error-told"),
+]
+
+
+@pytest.mark.parametrize(("state", "body", "does"), RESTING)
+def test_service_may_be_edited_once_it_is_all_that_it_can_be(state, body, does):
+    assert pictures.rests(Way((state,), "plain"), pictures.picture(body, [])) is does
 
 
 @pytest.mark.parametrize(("body", "children", "said"), ERRORS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fairlead_chaos import chart, crds, ground, kwok, lifeline, routing, tenant
+from fairlead_chaos import chart, crds, ground, kwok, lifeline, places, routing, tenant
 from fairlead_chaos.admin import (
     CLUSTER_ROLE,
     NAMESPACE,
@@ -112,14 +112,14 @@ async def open_lab(
 
     Args:
         plane: Where it works.
-        scenarios: Those whose fates kwok is to know; it reads them once.
+        scenarios: Those whose fates kwok is to know, beside those of walks; it reads them once.
         folder: Logs and configuration of its runs, one folder a run.
         num_nodes: One a run at the same time.
     """
     name = f"{lifeline.name_of(os.getpid())}-{next(_numbers)}"
     upstream = Upstream.of(plane.kubeconfig)
     rbac = chart.rbac(chart.helm(), tenant.PLACEHOLDER, tenant.PLACEHOLDER)
-    chosen = [fate for scenario in scenarios for fate in scenario.fates]
+    chosen = [*places.FATES, *(fate for scenario in scenarios for fate in scenario.fates)]
     async with contextlib.AsyncExitStack() as stack:
         admin = await stack.enter_async_context(Admin(upstream))
         await _clear_dead_labs(admin)

@@ -7,14 +7,16 @@ import functools
 import time
 import traceback
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fairlead_chaos import (
     complaints,
+    jobways,
     oracle,
+    places,
     plans,
     results,
     transcript,
@@ -28,7 +30,7 @@ from fairlead_chaos.lab import Lab
 from fairlead_chaos.oracle import Ending, Reference
 from fairlead_chaos.results import Judged, Tally
 from fairlead_chaos.rights import Comparison
-from fairlead_chaos.scenario import Hands, Manifest, Scenario
+from fairlead_chaos.scenario import Manifest, Scenario
 from fairlead_chaos.trace import Trace
 from fairlead_chaos.usage import Usage
 from fairlead_operator.cluster import TIMEOUT_SECONDS
@@ -126,23 +128,26 @@ def _body(name: str, course: Course, began: float) -> dict[str, Any]:
 async def ways(lab: Lab, course: Course) -> dict[str, Any]:
     """The campaign of spec transitions; the body of its file."""
     began = time.monotonic()
-    everything = list(transitions.ways())
+    everything = [*transitions.ways(), *jobways.ways()]
     chosen = everything[:: -(-len(everything) // course.most)]  # evenly, where not all
     scratch: dict[str, Manifest] = {}
     findings: dict[str, list[str]] = {}
-    for first in range(0, len(chosen), WAYS_AT_ONCE):
-        batch = chosen[first : first + WAYS_AT_ONCE]
+    num_gone = 0
+    for batch in places.batches(chosen, WAYS_AT_ONCE):
         found = await walked(lab, batch, scratch)
         findings |= {name: lines for name, lines in found.items() if lines}
-        course.say(f"{first + len(batch)} of {len(chosen)} ways")
+        num_gone += sum(way is not jobways.BASIS for way in batch)
+        course.say(f"{num_gone} of {len(chosen)} ways")
         for name, lines in found.items():
             for line in lines:
                 course.say(f"FOUND {name}: {line}")
+    errors = (way.error for way in chosen)
     return _body(TRANSITIONS, course, began) | {
         "possible": len(everything),
         "gone": len(chosen),
         "from_scratch": len(scratch),
         "by_kind": dict(sorted(Counter(map(_kind_of_way, chosen)).items())),
+        "back_from": dict(sorted(Counter(error.title for error in errors if error).items())),
         "findings": dict(sorted(findings.items())),
     }
 
@@ -167,45 +172,34 @@ def is_bad(body: dict[str, Any]) -> bool:
 
 
 def _kind_of_way(way: transitions.Way) -> str:
-    has_error = any(state.good is transitions.Good.NEVER for state in way.states)
+    if way.context in jobways.STOPS:
+        return "of a job"
     if way.hurried:
         return "in a hurry"
+    has_error = any(state.good is transitions.Good.NEVER for state in way.states)
     return "by way of an error state" if has_error else "between served states"
 
 
 async def walked(
     lab: Lab, batch: Sequence[transitions.Way], scratch: dict[str, Manifest]
 ) -> dict[str, list[str]]:
-    """What is wrong with each of some ways, all gone at once in a namespace of their own.
+    """What is wrong with each of some ways of one place, all gone at once in a namespace.
 
-    What is wrong with the operator meanwhile stands under all their names together. A walk that
-    was starved is made again.
+    What is wrong with the operator meanwhile stands under all their names together, if it doesn't
+    tell of one of them. A walk that was starved is made again.
     """
+
+    async def listing(kind: Kind, namespace: str) -> Sequence[Manifest]:
+        items: list[Manifest] = (await lab.admin.listing(kind, namespace))["items"]
+        return items
+
     for _ in range(1 + MOST_REPEATS):
         found: dict[str, list[str]] = {}
-        scenario = Scenario("ways", "ModelService", _story(lab, batch, scratch, found))
-        async with lab.cell(scenario) as cell:
-            run = await cell.run()
-            await cell.settled(witness.QUIET_SECONDS)
-        ending = witness.seen(run, {}, len(run.trace.sent))
+        scenario = places.of(batch[0]).scenario(listing, batch, scratch, found)
+        ending = await witness.walked(lab, scenario)
         if not is_starved(ending):
             break
-    wrong = [*oracle.of_itself(ending), *complaints.errors(ending.loud())]
-    return found | {f"{batch[0].name} … {batch[-1].name}": [str(each) for each in wrong]}
-
-
-def _story(
-    lab: Lab,
-    batch: Sequence[transitions.Way],
-    scratch: dict[str, Manifest],
-    found: dict[str, list[str]],
-) -> Callable[[Hands], Awaitable[None]]:
-    async def story(hands: Hands) -> None:
-        async def listed(kind: Kind) -> Sequence[Manifest]:
-            items: list[Manifest] = (await lab.admin.listing(kind, hands.namespace))["items"]
-            return items
-
-        access = walk.Access(hands.create, hands.patch, listed)
-        found.update(await walk.Walk(access).go(batch, scratch))
-
-    return story
+    meanwhile = [*oracle.of_itself(ending), *complaints.errors(ending.loud())]
+    for name, lines in walk.by_way(batch, meanwhile).items():
+        found.setdefault(name, []).extend(lines)
+    return found

@@ -7,9 +7,9 @@ these ways on a real API server.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any, Final
 
 Manifest = dict[str, Any]
@@ -32,6 +32,11 @@ class State:
     change: tuple[tuple[str, Any], ...]
     """Path with dots, and the value at it."""
     good: Good = Good.ALWAYS
+
+    @property
+    def title(self) -> str:
+        """For people and result files."""
+        return f"{self.field}={self.name}"
 
     @property
     def patch(self) -> Manifest:
@@ -58,9 +63,22 @@ def _of(field: str, path: str, good: dict[str, Any], bad: dict[str, Any] | None 
 _CPU: Final = {"requests": {"cpu": "10m"}, "limits": {"cpu": "2"}}
 _MEMORY: Final = {"requests": {"memory": "64Mi"}, "limits": {"memory": "1Gi"}}
 _NO_SUCH_NODE: Final = {"limits": {"example.com/nowhere": "1"}}
+TRAINED: Final = "trained"
+"""A FineTuneJob that is complete before any way begins."""
+UNTRAINED: Final = "untrained"
+"""One that stays suspended."""
+
+
+def _of_job(name: str) -> Manifest:
+    return {"uri": None, "fineTuneJobRef": {"name": name}}
+
+
 STATES: Final[tuple[State, ...]] = (
-    *_of("model", "model", {"base": {"uri": "pvc://work/base"}, "other": {"uri": "pvc://work/b"}},
-         {"lost": {"uri": "pvc://absent/base"}}),
+    *_of("model", "model",
+         {"base": {"uri": "pvc://work/base"}, "other": {"uri": "pvc://work/b"},
+          "trained": _of_job(TRAINED)},
+         {"lost": {"uri": "pvc://absent/base"}, "untrained": _of_job(UNTRAINED),
+          "no-job": _of_job("absent")}),
     *_of("servedModelName", "servedModelName", {"none": None, "short": "units", "long": "u" * 128}),
     *_of("dtype", "engine.dtype", {"none": None, "bfloat16": "bfloat16", "float32": "float32"}),
     *_of("tensorParallelSize", "engine.tensorParallelSize", {"none": None, "1": 1, "2": 2}),
@@ -81,24 +99,36 @@ STATES: Final[tuple[State, ...]] = (
 
 @dataclass(frozen=True)
 class Way:
-    """Specs that a service has one after the other; it is made with the first."""
+    """Specs that a resource has one after the other; it is made with the first."""
 
     states: tuple[State, ...]
     context: str
-    """Name of the base spec (``CONTEXTS``)."""
+    """Of a service the name of its base spec (``CONTEXTS``), of a job that of its stop."""
     hurried: bool = False
     """Whether the steps follow each other without waiting for rest."""
 
     @property
     def end(self) -> State:
-        """What the service is in the end."""
+        """What the resource is in the end."""
         return self.states[-1]
+
+    def so_far(self, num_states: int) -> "Way":
+        """Its beginning."""
+        return replace(self, states=self.states[:num_states])
+
+    @property
+    def error(self) -> State | None:
+        """The error state from which it leads back to a served one, where it does."""
+        for before, after in pairwise(self.states):
+            if before.good is Good.NEVER and after.good is Good.ALWAYS:
+                return before
+        return None
 
     @property
     def name(self) -> str:
         """For people and result files."""
         steps = (" hurries to " if self.hurried else " to ").join(
-            f"{state.field}={state.name}" for state in self.states
+            state.title for state in self.states
         )
         return f"{self.context}: {steps}"
 

@@ -1,38 +1,35 @@
-"""Goes the ways of ``transitions`` on a real API server, many services at once in one namespace.
+"""Goes ways between specs on a real API server, many resources at once in one namespace.
 
 Reads and writes by the functions it is given, as a user; the operator is whoever serves the
-namespace. A service is edited as soon as it has come to rest in a state, or at once where the way
-is hurried; the end is compared with pictures of services that were made so.
+namespace. A resource is edited as soon as it has come to rest in a state, or at once where the way
+is hurried; the end is compared with pictures of resources that were made so.
 """
 
 import asyncio
-import functools
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from fairlead_api import names
-from fairlead_chaos import pictures, transitions
-from fairlead_chaos.transitions import Good, Manifest, State, Way
-from fairlead_operator import kube
+from fairlead_chaos import transitions
+from fairlead_chaos.findings import Finding
+from fairlead_chaos.subject import Picture, Subject
+from fairlead_chaos.transitions import Manifest, Way
 from fairlead_operator.kube import Kind
 
 ArrivedT = TypeVar("ArrivedT")
-PICTURED: Final = (kube.DEPLOYMENT, kube.SERVICE)
 LOOK_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 240.0
 """Longest for one state; two busy cores start pods of a hundred services meanwhile."""
-
-
 QUIET_LOOKS: Final = 15
-"""Longer than what served before stays after traffic left it (Options.retire_seconds)."""
+"""Longer than what served before stays after traffic left it (Options.retire_seconds), and than a
+job waits before it tries again (Options.retry_delay)."""
 
 
 @dataclass(frozen=True)
 class Stuck:
-    """A service that never came to rest in a state."""
+    """A resource that never came to rest in a state."""
 
     why: str
 
@@ -52,28 +49,24 @@ class Access:
 class _Look:
     """The namespace as last listed."""
 
-    services: dict[str, Manifest] = field(default_factory=dict)
+    resources: dict[str, Manifest] = field(default_factory=dict)
     children: dict[str, list[Manifest]] = field(default_factory=dict)
-
-    def picture(self, name: str) -> Manifest:
-        return pictures.picture(self.services[name], self.children.get(name, []))
 
 
 class Walk:
-    """One namespace's services, each on a way of its own."""
+    """One namespace's resources of a kind, each on a way of its own."""
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, access: Access, subject: Subject) -> None:
+        self._access, self._subject = access, subject
         self._look, self._looked = _Look(), asyncio.Condition()
 
-    async def go(self, ways: Sequence[Way], scratch: dict[str, Manifest]) -> dict[str, list[str]]:
+    async def go(self, ways: Sequence[Way], scratch: dict[str, Picture]) -> dict[str, list[str]]:
         """Go all ways at once; what is wrong with each one's end, by its name.
 
         ``scratch`` holds the pictures known so far; missing ones are made beside, and kept there.
         """
-        missing = {
-            made.name: made for way in ways for made in _needed(way) if made.name not in scratch
-        }
+        needed = {made.name: made for way in ways for made in self._subject.needed(way)}
+        missing = {name: made for name, made in needed.items() if name not in scratch}
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(self._keep_looking())  # its failure ends all
             making = [
@@ -81,7 +74,7 @@ class Walk:
                 for number, way in enumerate(missing.values())
             ]
             going = [
-                group.create_task(_tried(self._gone(f"gone-{number:03d}x", way)))
+                group.create_task(_tried(self._gone(name_of(number), way)))
                 for number, way in enumerate(ways)
             ]
             made, gone = await asyncio.gather(*making), await asyncio.gather(*going)
@@ -92,22 +85,22 @@ class Walk:
             looking.cancel()
         return {way.name: end for way, end in zip(ways, ends, strict=True)}
 
-    async def _made(self, name: str, way: Way) -> Manifest:
-        """The picture of a service that is made in the way's only state."""
-        await self._create(name, transitions.spec(way.end, way.context))
-        await self._until(name, functools.partial(_rests, way.end), way)
+    async def _made(self, name: str, way: Way) -> Picture:
+        """The picture of a resource that is made in the way's only state."""
+        await self._create(name, self._subject.spec(way.end, way.context))
+        await self._until_rests(name, way)
         return await self._quiet(name)
 
     async def _gone(self, name: str, way: Way) -> str:
-        """Bring a service through all states of a way but the rest at its end."""
-        spec = transitions.spec(way.states[0], way.context)
+        """Bring a resource through all states of a way but the rest at its end."""
+        spec = self._subject.spec(way.states[0], way.context)
         await self._create(name, spec)
-        for before, after in zip(way.states, way.states[1:], strict=False):
-            if not way.hurried:
-                await self._until(name, functools.partial(_rests, before), way)
-            wanted = transitions.spec(after, way.context)
+        for number, after in enumerate(way.states[1:], 1):
+            if not way.hurried or (number == 1 and self._subject.stands_first):
+                await self._until_rests(name, way.so_far(number))
+            wanted = self._subject.spec(after, way.context)
             change = {"spec": transitions.edit(spec, wanted)}
-            await self._access.patch(kube.MODELSERVICE, name, change)
+            await self._access.patch(self._subject.kind, name, change)
             spec = wanted
         return name
 
@@ -115,48 +108,55 @@ class Walk:
         """What is wrong with the end; nothing where all stays well while anything may move."""
         if isinstance(name, Stuck):
             return [name.why]
-        if lacking := [made.name for made in _needed(way) if made.name not in scratch]:
+        needed = [made.name for made in self._subject.needed(way)]
+        if lacking := [one for one in needed if one not in scratch]:
             return [f"nothing to compare with: {one} never came to rest" for one in lacking]
         deadline, times, wrong = time.monotonic() + PATIENCE_SECONDS, 0, ["not told of yet"]
         while times < QUIET_LOOKS and (not wrong or time.monotonic() < deadline):
             await self._next_look()
-            service = self._look.services.get(name)
-            if service is not None and _is_current(service):
-                wrong = pictures.faults(way, scratch | {way.name: self._look.picture(name)})
+            if (found := self._picture(name)) is not None:
+                wrong = self._subject.faults(way, scratch | {way.name: found})
             times = 0 if wrong else times + 1
         return wrong
 
-    async def _quiet(self, name: str) -> Manifest:
-        """A service's picture once a few looks show the same: what goes, goes a little later."""
+    async def _quiet(self, name: str) -> Picture:
+        """Its picture once a few looks show the same: what goes, goes a little later."""
         last, times = None, 0
-        while times < QUIET_LOOKS:
+        while last is None or times < QUIET_LOOKS:
             await self._next_look()
-            now = self._look.picture(name)
+            now = self._picture(name)
             times, last = (times + 1 if now == last else 0), now
-        assert last is not None
         return last
 
-    async def _until(self, name: str, holds: Callable[[Manifest], bool], way: Way) -> None:
+    async def _until_rests(self, name: str, way: Way) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while name not in self._look.services or not holds(self._look.services[name]):
+        while (found := self._picture(name)) is None or not self._subject.rests(way, found):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{way.name}: {name} never came to rest on its way")
+                status = found and found.get("status")
+                raise TimeoutError(f"{name} never came to rest on its way: {way.name}: {status}")
             await self._next_look()
 
+    def _picture(self, name: str) -> Picture | None:
+        """As last seen; None where nobody has told yet of the newest spec."""
+        found = self._look.resources.get(name)
+        if found is None or not _is_current(found):
+            return None
+        return self._subject.picture(found, self._look.children.get(name, []))
+
     async def _create(self, name: str, spec: Manifest) -> None:
-        head = {"name": name}
-        body = {"apiVersion": names.API_VERSION, "kind": names.MODELSERVICE, "metadata": head}
+        kind, head = self._subject.kind, {"name": name}
+        body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": head}
         await self._access.create({**body, "spec": spec})
 
     async def _keep_looking(self) -> None:
         while True:
-            services = await self._access.list(kube.MODELSERVICE)
+            resources = await self._access.list(self._subject.kind)
             children: dict[str, list[Manifest]] = defaultdict(list)
-            for kind in PICTURED:
+            for kind in self._subject.children:
                 for child in await self._access.list(kind):
-                    owner = child["metadata"].get("labels", {}).get(names.LABEL_MODELSERVICE, "")
+                    owner = child["metadata"].get("labels", {}).get(self._subject.label, "")
                     children[owner].append({"kind": kind.kind, **child})
-            named = {service["metadata"]["name"]: service for service in services}
+            named = {each["metadata"]["name"]: each for each in resources}
             async with self._looked:
                 self._look = _Look(named, dict(children))
                 self._looked.notify_all()
@@ -175,26 +175,22 @@ async def _tried(bringing: Coroutine[Any, Any, ArrivedT]) -> ArrivedT | Stuck:
         return Stuck(str(error))
 
 
-def _needed(way: Way) -> Iterable[Way]:
-    """The services made from scratch with which a way's end is compared."""
-    yield transitions.scratch(way)
-    good = [state for state in way.states if state.good is Good.ALWAYS]
-    if way.end.good is Good.NEVER and good:
-        yield Way((good[-1],), way.context)
+def name_of(number: int) -> str:
+    """The name of the resource that goes a walk's way of that number."""
+    return f"gone-{number:03d}x"
 
 
-def _is_current(service: Manifest) -> bool:
-    seen = (service.get("status") or {}).get("observedGeneration")
-    return bool(seen == service["metadata"]["generation"])
+def by_way(ways: Sequence[Way], wrong: Iterable[Finding]) -> dict[str, list[str]]:
+    """What was wrong meanwhile, by the way whose resource it names; else under all together."""
+    together = f"{ways[0].name} … {ways[-1].name}"
+    named = {name_of(number): way.name for number, way in enumerate(ways)}
+    found: dict[str, list[str]] = {}
+    for line in map(str, wrong):
+        whose = next((way for name, way in named.items() if name in line), together)
+        found.setdefault(whose, []).append(line)
+    return found
 
 
-def _rests(state: State, service: Manifest) -> bool:
-    """Whether a service is all that it can be in a state."""
-    if not _is_current(service):
-        return False
-    status = service["status"]
-    conditions = {one["type"]: one for one in status["conditions"]}
-    if state.good is Good.NEVER:
-        return bool(status.get("candidate")) or conditions["Ready"]["status"] == "False"
-    is_rolled_out = conditions["Progressing"]["reason"] == "RolledOut"
-    return is_rolled_out and status["phase"] in ("Ready", "ScaledToZero")
+def _is_current(resource: Manifest) -> bool:
+    seen = (resource.get("status") or {}).get("observedGeneration")
+    return bool(seen == resource["metadata"]["generation"])
