@@ -32,6 +32,7 @@ RESULTS = {
         "gone": 852,
         "from_scratch": 160,
         "by_kind": {"in a hurry": 336},
+        "back_from": {"model=lost": 40, "resources=no-room": 2},
         "findings": {"a": ["b"]},
     },
     "model": {**HEAD, "states": 1_000_001, "transitions": 2_000_002, "violations": 4},
@@ -50,7 +51,11 @@ SAID = [
         ["| 1234 | 56 | 2 | 3 | 62 (5.0%) | 4 (0.3%) | 8 | `ccccccccc`, 7 |"],
         id="faults",
     ),
-    pytest.param("transitions", ["852 ways", "336 in a hurry", "1 with differences"], id="ways"),
+    pytest.param(
+        "transitions",
+        ["852 ways", "336 in a hurry", "42 lead back from 2 error states: 1 with\ndifferences"],
+        id="ways",
+    ),
     pytest.param("model", ["1,000,001 states", "4 violations"], id="model"),
     pytest.param(
         "admission",

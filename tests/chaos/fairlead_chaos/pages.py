@@ -102,12 +102,14 @@ def _campaigns(found: Mapping[str, Result]) -> str:
 
 def _transitions(result: Result) -> str:
     kinds = ", ".join(f"{count} {kind}" for kind, count in result["by_kind"].items())
+    back = result["back_from"]
     return f"""\
 ## Spec transitions
 
-{result["gone"]} ways from one ModelService spec to another ({kinds}), each end compared with one of
-{result["from_scratch"]} services that were made so: {len(result["findings"])} with differences.
-{_of(result).capitalize()}, {_minutes(result)}.
+{result["gone"]} ways from one spec to another ({kinds}), each end compared with those of
+{result["from_scratch"]} resources that were made so, and watched for writes at rest;
+{sum(back.values())} lead back from {len(back)} error states: {len(result["findings"])} with
+differences. {_of(result).capitalize()}, {_minutes(result)}.
 """
 
 
