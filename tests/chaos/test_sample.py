@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from fairlead_chaos import faults, soak, transitions, usage
+from fairlead_chaos import faults, jobways, places, soak, transitions, usage
 from fairlead_chaos.scenarios import catalogue
 from fairlead_chaos.soak import Course
 
@@ -21,12 +21,16 @@ LINES = (Path(__file__).parent / "sample.jsonl").read_text().splitlines()
 PLANS = [faults.from_json(line) for line in LINES]
 TOLD = {plan.scenario: catalogue.ALL[plan.scenario] for plan in PLANS}
 SCENARIOS = list(TOLD.values())
-NUM_PARALLEL = 19  # and the walk
+NUM_PARALLEL = 19  # and a walk
 WAYS = [
     pytest.param(way, id=way.name)
-    for way in transitions.ways()
+    for way in (*transitions.ways(), *jobways.ways())
     if way.name
     in (
+        "training: suspend=false to suspend=true",
+        "training: suspend=true to suspend=false",
+        "plain: model=base to model=trained",
+        "plain: model=base to model=untrained to model=trained",
         "plain: model=base to model=other",
         "plain: model=base to model=lost",
         "plain: model=base to model=lost to model=base",
@@ -73,7 +77,15 @@ async def campaign(used, world, tmp_path_factory):
 async def carried_out(campaign, world):
     """All plans carried out side by side, and all ways gone beside them."""
     ways = [param.values[0] for param in WAYS]
-    return await asyncio.gather(campaign.run(PLANS), soak.walked(world, ways, {}))
+
+    async def walked():
+        """One place after the other."""
+        found, scratch = {}, {}
+        for batch in places.batches(ways, len(ways)):
+            found |= await soak.walked(world, batch, scratch)
+        return found
+
+    return await asyncio.gather(campaign.run(PLANS), walked())
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +103,7 @@ def test_sample_is_of_many_scenarios_and_every_kind_of_fault():
     kinds = {type(fault) for plan in PLANS for fault in plan.faults}
     assert kinds == set(faults.KINDS.values())
     assert {scenario.kind for scenario in SCENARIOS} == {"FineTuneJob", "ModelService"}
-    assert len(WAYS) == 10
+    assert len(WAYS) == 14
 
 
 @in_module_loop
@@ -108,7 +120,7 @@ async def test_run_under_a_plan_ends_like_the_undisturbed(tally, plan):
 
 @in_module_loop
 @pytest.mark.parametrize("way", WAYS)
-async def test_service_ends_as_if_it_had_been_made_so(walked, way):
+async def test_resource_ends_as_if_it_had_been_made_so(walked, way):
     assert walked[way.name] == []
 
 
