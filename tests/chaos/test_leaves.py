@@ -8,9 +8,7 @@ from fairlead_api import crd
 from fairlead_chaos import jobways, transitions
 
 UNCHANGED = {
-    "ModelService": {
-        "gatewayRefs": "the lab serves no Gateway API as yet; the scenario gateway-named has it",
-    },
+    "ModelService": {},
     "FineTuneJob": {
         "trainer": "it is required, and its one field has one value",
     },

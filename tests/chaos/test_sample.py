@@ -31,6 +31,8 @@ WAYS = [
         "training: suspend=true to suspend=false",
         "plain: model=base to model=trained",
         "plain: model=base to model=untrained to model=trained",
+        "plain: gatewayRefs=edge to gatewayRefs=two",
+        "plain: gatewayRefs=edge to gatewayRefs=absent to gatewayRefs=none",
         "plain: model=base to model=other",
         "plain: model=base to model=lost",
         "plain: model=base to model=lost to model=base",
@@ -103,7 +105,7 @@ def test_sample_is_of_many_scenarios_and_every_kind_of_fault():
     kinds = {type(fault) for plan in PLANS for fault in plan.faults}
     assert kinds == set(faults.KINDS.values())
     assert {scenario.kind for scenario in SCENARIOS} == {"FineTuneJob", "ModelService"}
-    assert len(WAYS) == 14
+    assert len(WAYS) == 16
 
 
 @in_module_loop

@@ -17,7 +17,7 @@ REFUSED = State("engine", "refused", (("engine.extraArgs", {"x": "1"}),), Good.N
 
 
 def test_ways_are_so_many_and_each_is_named_once():
-    assert len(WAYS) == 1064
+    assert len(WAYS) == 1304
     assert max(Counter(way.name for way in WAYS).values()) == 1
 
 
@@ -25,7 +25,7 @@ ERRORS_AND_BACK = [
     pytest.param(context, error, id=f"{context}: {error.title}")
     for context in transitions.CONTEXTS
     for error in transitions.STATES
-    if error.good is Good.NEVER
+    if error.good is not Good.ALWAYS
 ]
 
 
@@ -147,6 +147,18 @@ ERRORS = [
         service(ready="False", available="False"), [deployment()], "Available", id="unavailable"
     ),
 ]
+
+
+def test_error_that_changes_no_pods_ends_as_if_made_so():
+    unrouted = State("engine", "unrouted", (("gatewayRefs", []),), Good.UNROUTED)
+    way = Way((SEED, unrouted), "plain")
+    made = pictures.picture(service(ready="False"), [deployment()])
+    found = {transitions.scratch(way).name: made, way.name: copy.deepcopy(made)}
+    assert pictures.rests(way, made)
+    assert list(pictures.needed(way)) == [transitions.scratch(way)]
+    assert pictures.faults(way, found) == []
+    left = pictures.picture(service(ready="False"), [deployment(), deployment(kind="HTTPRoute")])
+    assert len(pictures.faults(way, found | {way.name: left})) == 1
 
 
 RESTING = [

@@ -65,7 +65,7 @@ def _child(child: Manifest) -> Manifest:
 
 def rests(way: Way, found: Picture) -> bool:
     """Whether a service is all that it can be at the end of a way."""
-    if way.end.good is Good.NEVER:
+    if way.end.good is not Good.ALWAYS:
         return is_told(found)
     status = found["status"]
     is_rolled_out = status["conditions"]["Progressing"][1] == Reason.ROLLED_OUT
@@ -84,11 +84,12 @@ def is_told(found: Picture) -> bool:
 def faults(way: Way, pictures: Mapping[str, Picture]) -> list[str]:
     """What is wrong with where a way led; ``pictures`` by the names of ways, scratch among them.
 
-    A served end is as if made so. An error leaves what serves alone, and can be told.
+    An end with pods of its own is as if made so. An error leaves what serves alone, and can be
+    told.
     """
     found = pictures[way.name]
     served = _last_served(way)
-    if way.end.good is Good.ALWAYS or served is None:
+    if way.end.good is not Good.NEVER or served is None:
         return differences(pictures[scratch(way).name], found)
     before = Way((served,), way.context)
     kept = _stable(pictures[before.name])
@@ -134,7 +135,7 @@ def differences(expected: Any, found: Any, path: str = "") -> list[str]:
 
 SERVICES: Final = Subject(
     kind=kube.MODELSERVICE,
-    children=(kube.DEPLOYMENT, kube.SERVICE),
+    children=(kube.DEPLOYMENT, kube.SERVICE, kube.HTTP_ROUTE),
     label=names.LABEL_MODELSERVICE,
     spec=transitions.spec,
     picture=picture,

@@ -20,7 +20,7 @@ from fairlead_chaos import jobways, transitions
 from fairlead_chaos.jobpictures import JOBS
 from fairlead_chaos.pictures import SERVICES
 from fairlead_chaos.scenario import Fate, Hands, Manifest, Scenario
-from fairlead_chaos.scenarios import ends, jobs, states
+from fairlead_chaos.scenarios import ends, jobs, manifests, states
 from fairlead_chaos.subject import Picture, Subject
 from fairlead_chaos.transitions import Way
 from fairlead_chaos.walk import Access, Walk
@@ -59,7 +59,7 @@ class Place:
         async def story(hands: Hands) -> None:
             access = Access(hands.create, hands.patch, lambda kind: listing(kind, hands.namespace))
             if self.subject is SERVICES:
-                await _train(hands)
+                await _prepare(hands)
             async with asyncio.TaskGroup() as group:
                 beside = [group.create_task(other(access)) for other in self.others]
                 found.update(await Walk(access, self.subject).go(batch, scratch))
@@ -104,8 +104,10 @@ def batches(ways: Iterable[Way], most: int) -> Iterator[list[Way]]:
             yield chosen[start : start + most]
 
 
-async def _train(hands: Hands) -> None:
-    """Make the jobs that services refer to."""
+async def _prepare(hands: Hands) -> None:
+    """Make the jobs and the gateways that services refer to."""
+    await hands.create(manifests.gateway(transitions.EDGE))
+    await hands.create(manifests.gateway(transitions.OTHER, port=8080))
     await hands.create(jobs.finetunejob(transitions.TRAINED))
     await hands.create(jobs.finetunejob(transitions.UNTRAINED, suspend=True))
     for name, said in (

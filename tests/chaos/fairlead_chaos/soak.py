@@ -176,7 +176,7 @@ def _kind_of_way(way: transitions.Way) -> str:
         return "of a job"
     if way.hurried:
         return "in a hurry"
-    has_error = any(state.good is transitions.Good.NEVER for state in way.states)
+    has_error = any(state.good is not transitions.Good.ALWAYS for state in way.states)
     return "by way of an error state" if has_error else "between served states"
 
 

@@ -2,7 +2,7 @@
 
 Pure. After Acto: whatever a service has been before, it ends like one that was made so. States
 are changes over a base spec, by field; those that can't be served (``Good.NEVER``) must leave what
-serves alone, and the way back from them must lead where any other way leads. ``walk.py`` goes
+serves alone, and the way back from an error must lead where any other way leads. ``walk.py`` goes
 these ways on a real API server.
 """
 
@@ -21,6 +21,8 @@ class Good(StrEnum):
     ALWAYS = "Always"
     NEVER = "Never"
     """Its pods never become ready, or it is refused: an error state."""
+    UNROUTED = "Unrouted"
+    """Its pods serve, and no gateway leads there: an error state that changes no pods."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,16 @@ class State:
         return made
 
 
-def _of(field: str, path: str, good: dict[str, Any], bad: dict[str, Any] | None = None) -> Any:
+def _of(
+    field: str,
+    path: str,
+    good: dict[str, Any],
+    bad: dict[str, Any] | None = None,
+    how_bad: Good = Good.NEVER,
+) -> Any:
     """The states of a field that stands at one path."""
     states = [State(field, name, ((path, value),)) for name, value in good.items()]
-    states += [
-        State(field, name, ((path, value),), Good.NEVER) for name, value in (bad or {}).items()
-    ]
+    states += [State(field, name, ((path, value),), how_bad) for name, value in (bad or {}).items()]
     return tuple(states)
 
 
@@ -67,6 +73,9 @@ TRAINED: Final = "trained"
 """A FineTuneJob that is complete before any way begins."""
 UNTRAINED: Final = "untrained"
 """One that stays suspended."""
+EDGE, OTHER = "edge", "other"
+"""Gateways that are there before any way begins; the other's port isn't HTTP's own."""
+_LISTENER: Final = {"name": EDGE, "sectionName": "http", "hostnames": ["models.example.com"]}
 
 
 def _of_job(name: str) -> Manifest:
@@ -92,6 +101,10 @@ STATES: Final[tuple[State, ...]] = (
     *_of("resources", "resources", {"none": None, "cpu": _CPU, "memory": _MEMORY},
          {"no-room": _NO_SUCH_NODE}),
     *_of("replicas", "replicas", {"0": 0, "1": 1, "2": 2, "3": 3}),
+    *_of("gatewayRefs", "gatewayRefs",
+         {"none": None, "edge": [{"name": EDGE}], "listener": [_LISTENER],
+          "two": [{"name": OTHER}, {"name": EDGE}]},
+         {"absent": [{"name": EDGE, "namespace": "elsewhere"}]}, Good.UNROUTED),
     *_of("maxTokens", "limits.maxTokens", {"none": None, "16": 16, "1024": 1024}),
     *_of("maxQueuedRequests", "limits.maxQueuedRequests", {"none": None, "1": 1, "512": 512}),
 )  # fmt: skip
@@ -120,7 +133,7 @@ class Way:
     def error(self) -> State | None:
         """The error state from which it leads back to a served one, where it does."""
         for before, after in pairwise(self.states):
-            if before.good is Good.NEVER and after.good is Good.ALWAYS:
+            if before.good is not Good.ALWAYS and after.good is Good.ALWAYS:
                 return before
         return None
 
@@ -186,7 +199,7 @@ def ways() -> Iterator[Way]:
             good = [state for state in states if state.good is Good.ALWAYS]
             for pair in permutations(states, 2):
                 yield Way(pair, context)
-            for bad in (state for state in states if state.good is Good.NEVER):
+            for bad in (state for state in states if state.good is not Good.ALWAYS):
                 for before in good:
                     for after in good:
                         yield Way((before, bad, after), context)
