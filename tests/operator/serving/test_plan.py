@@ -79,6 +79,13 @@ def test_gateway_that_does_not_answer_is_looked_for_again(served):
     assert served.says("RouteReady") == ("False", "NotAccepted")
 
 
+def test_gateway_is_not_asked_for_an_answer_before_there_is_a_route(make_world):
+    world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
+    world.step()
+    assert world.says("RouteReady") == ("Unknown", "Pending")
+    assert world.plan().requeue_at is None
+
+
 def test_settled_service_is_planned_the_same_again(served):
     served.now += timedelta(days=1)
     found = served.plan()

@@ -75,7 +75,8 @@ def _look_again(work: "_Work", resolution: model.Resolution, now: datetime) -> d
     if work.retired() and retire_at and now < retire_at:
         waits.append(retire_at)
     is_missed = None in work.observed.gateways.values()
-    is_silent = route.state(work.service, work.observed, work.options).ready is None
+    routed = route.state(work.service, work.observed, work.options)
+    is_silent = bool(work.observed.routes) and routed.ready is None
     if is_missed or is_silent or resolution.reason == Reason.CLAIM_NOT_FOUND:
         waits.append(now + LOOK_AGAIN)  # neither claims nor Gateways are watched
     return min(waits, default=None)
