@@ -68,6 +68,28 @@ def test_every_rule_has_a_message_that_names_a_field(body):
             assert rule["message"] and rule["rule"]
 
 
+def test_what_never_lacks_is_immutable_by_a_rule_of_its_own():
+    """Each member that a rule of the whole spec reads costs at every write, also of a status."""
+    spec = schema_of(CRDS[0])["properties"]["spec"]
+    own = {"rule": "self == oldSelf"}
+    changeable = {"trainer", "suspend"}
+    for name, field in spec["properties"].items():
+        at_field = [
+            rule for rule in field.get("x-kubernetes-validations", ()) if rule | own == rule
+        ]
+        lacks = name not in spec["required"] and "default" not in field
+        assert len(at_field) == (name not in changeable and not lacks), name
+    of_spec = [rule for rule in spec["x-kubernetes-validations"] if "oldSelf" in rule["rule"]]
+    assert [rule["fieldPath"] for rule in of_spec] == [".numProcPerNode"]
+
+
+def test_rules_of_a_part_and_of_the_field_that_holds_it_add_up():
+    tuning = schema_of(CRDS[0])["properties"]["spec"]["properties"]["tuning"]
+    rules = [rule["rule"] for rule in tuning["x-kubernetes-validations"]]
+    assert rules[-1] == "self == oldSelf"
+    assert "self.type == 'LoRA' || !has(self.r)" in rules
+
+
 @pytest.mark.parametrize("field", ["limits", "requests"])
 def test_processes_are_bounded_by_gpus_wherever_they_are_asked_for(field):
     """As ``ResourceRequirements.amount`` counts them."""

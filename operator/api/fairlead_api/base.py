@@ -22,7 +22,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from fairlead_api import names, uris
-from fairlead_api.rules import Rule
+from fairlead_api.rules import RULES, Rule
 
 _LABEL: Final = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 DNS_LABEL_PATTERN: Final = rf"^{_LABEL}$"
@@ -55,8 +55,9 @@ class Model(BaseModel):
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         schema = handler.resolve_ref_schema(handler(core_schema))
-        if cls.rules:
-            schema["x-kubernetes-validations"] = [rule.as_schema() for rule in cls.rules]
+        for rule in cls.rules:
+            ruled = schema["properties"][rule.field] if rule.field else schema
+            ruled.setdefault(RULES, []).append(rule.as_schema())
         if cls.atomic:
             schema["x-kubernetes-map-type"] = "atomic"
         return schema

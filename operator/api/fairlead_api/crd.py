@@ -10,6 +10,7 @@ from fairlead_api import names
 from fairlead_api.base import Resource
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
+from fairlead_api.rules import RULES
 
 _DROPPED: Final = ("title", "const", "$defs", "exclusiveMinimum", "exclusiveMaximum")
 _LIST_KEYS: Final = {"conditions": ["type"], "stages": ["name"], "datasets": ["name"]}
@@ -158,11 +159,13 @@ def _property(name: str, node: dict[str, Any], definitions: dict[str, Any]) -> d
 
 
 def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Follow a reference and drop ``null``; what stands beside them wins."""
+    """Follow a reference and drop ``null``; what stands beside them wins, rules add up."""
     beside = {key: value for key, value in node.items() if key not in ("$ref", "anyOf", "allOf")}
     if "$ref" in node:
         target = definitions[node["$ref"].rsplit("/", 1)[1]]
-        return _resolved(target, definitions) | beside
+        below = _resolved(target, definitions)
+        rules = [*below.get(RULES, ()), *beside.get(RULES, ())]
+        return below | beside | ({RULES: rules} if rules else {})
     if "anyOf" in node:
         choices = [choice for choice in node["anyOf"] if choice.get("type") != "null"]
         if beside.get("default", ...) is None:

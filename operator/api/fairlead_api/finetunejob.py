@@ -23,7 +23,7 @@ from fairlead_api.base import (
 )
 from fairlead_api.finetunestatus import FineTuneJobStatus
 from fairlead_api.quantities import ResourceRequirements, amount
-from fairlead_api.rules import Part, Rule, exactly_one_of, immutable
+from fairlead_api.rules import Part, Rule, exactly_one_of, immutable, immutable_option
 
 
 class ModelSource(SpecModel):
@@ -186,6 +186,7 @@ class Output(SpecModel):
 
 
 # trainer isn't among them: it is required and has one value, so it cannot change as yet.
+# Nor is numProcPerNode, which may be absent.
 IMMUTABLE_FIELDS = (
     "model",
     "datasets",
@@ -194,7 +195,6 @@ IMMUTABLE_FIELDS = (
     "hyperparameters",
     "deepspeed",
     "numNodes",
-    "numProcPerNode",
     "resourcesPerNode",
     "startTimeout",
     "maxRestarts",
@@ -279,6 +279,7 @@ class FineTuneJobSpec(SpecModel):
         ),
         *(_a_gpu_for_each_process(field) for field in ("limits", "requests")),
         *(immutable(field) for field in IMMUTABLE_FIELDS),
+        immutable_option("numProcPerNode"),
     )
 
     @property

@@ -5,7 +5,10 @@ Python follows CEL where that is simple; ``tests/cluster`` asks both about the s
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+RULES: Final = "x-kubernetes-validations"
+"""Where a schema holds its rules."""
 
 Part = dict[str, Any]
 """A part of a resource as CEL's ``self`` has it: JSON, its defaults filled in."""
@@ -17,7 +20,7 @@ def _only_the_api_server_knows(_: Part) -> bool:
 
 @dataclass(frozen=True)
 class Rule:
-    """One CEL rule: an entry of ``x-kubernetes-validations``."""
+    """One CEL rule: an entry of ``RULES``."""
 
     rule: str
     """CEL over ``self``; a rule that reads ``oldSelf`` holds on updates only."""
@@ -25,6 +28,8 @@ class Rule:
     """What the user reads in kubectl: names the field and the way out."""
     field_path: str | None = None
     """Where kubectl points, relative to the ruled object, e.g. ``.tuning.r``."""
+    field: str | None = None
+    """The member that is ruled, where it isn't the object itself: ``self`` is its value then."""
     holds: Callable[[Part], bool] = _only_the_api_server_knows
     """The rule in Python; true where it is the API server's alone."""
 
@@ -35,13 +40,26 @@ class Rule:
 
 
 def immutable(field: str) -> Rule:
-    """Refuse setting, removing or changing an object's ``field`` after creation."""
+    """Refuse changing an object's ``field``, which is required or has a default, once it is set.
+
+    At the field, since the API server builds anew all that an object may hold each time a rule
+    reads a member of it, and asks every rule at every write, also of the status.
+    """
+    return Rule(rule="self == oldSelf", message=_immutable_text(field), field=field)
+
+
+def immutable_option(field: str) -> Rule:
+    """Refuse setting, removing or changing an object's ``field``, which may be absent."""
     return Rule(
         rule=f"has(self.{field}) == has(oldSelf.{field})"
         f" && (!has(self.{field}) || self.{field} == oldSelf.{field})",
-        message=f"{field} is immutable after creation; delete and create the resource instead",
+        message=_immutable_text(field),
         field_path=f".{field}",
     )
+
+
+def _immutable_text(field: str) -> str:
+    return f"{field} is immutable after creation; delete and create the resource instead"
 
 
 def exactly_one_of(*fields: str) -> Rule:
