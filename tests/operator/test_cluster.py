@@ -119,6 +119,16 @@ async def test_each_call_is_spelled_right(wire, call, expected):
     assert request.headers["User-Agent"] == "fairlead-operator"
 
 
+async def test_no_file_and_no_proxy_of_the_environment_is_asked(wire, monkeypatch, tmp_path):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    await wire.api.get(kube.CONFIG_MAP, "team", "c")
+    ((request, _),) = wire.requests
+    assert request.headers["Authorization"] == "Bearer secret"
+
+
 async def test_an_apply_is_sent_as_one(wire):
     await wire.api.apply(CONFIG_MAP)
     ((request, body),) = wire.requests
@@ -238,7 +248,7 @@ class Fallen(Exception):
 
 
 class Fence:
-    """Stands for so many writes, then falls."""
+    """Stands for so many questions, then falls."""
 
     def __init__(self, stands, log):
         self.stands, self._log = stands, log
@@ -261,6 +271,8 @@ class Steps:
         self._log.append("paced")
 
 
+ASKED = 2
+"""How often in an attempt: before a connection is sought, and at the socket."""
 WRITES = [param for param in CALLS if param.id in ("create", "apply", "replace", "delete")]
 
 
@@ -268,15 +280,17 @@ WRITES = [param for param in CALLS if param.id in ("create", "apply", "replace",
 async def test_a_write_is_not_sent_again_once_the_fence_fell(wire, call, expected):
     wire.answer(503, {"message": "later"})
     with pytest.raises(Fallen):
-        await call(wire.api.fenced(Fence(1, [])))
+        await call(wire.api.fenced(Fence(ASKED, [])))
     ((request, _),) = wire.requests
     assert (request.method, request.path) == expected[:2]
 
 
 @pytest.mark.parametrize(("call", "expected"), WRITES)
-async def test_no_write_passes_a_fallen_fence(wire, call, expected):
+@pytest.mark.parametrize("stands", range(ASKED))
+async def test_no_write_passes_a_fallen_fence(wire, call, expected, stands):
+    """Writes of one turn are asked before the first of them leaves: each again at the socket."""
     with pytest.raises(Fallen):
-        await call(wire.api.fenced(Fence(0, [])))
+        await call(wire.api.fenced(Fence(stands, [])))
     assert wire.requests == []
 
 
@@ -284,8 +298,8 @@ async def test_the_fence_is_asked_last_before_each_attempt(wire):
     log = []
     wire.api._pace = Steps(log)
     wire.answer(503, {"message": "later"})
-    await wire.api.fenced(Fence(2, log)).create(CONFIG_MAP)
-    assert log == ["paced", "asked"] * 2
+    await wire.api.fenced(Fence(2 * ASKED, log)).create(CONFIG_MAP)
+    assert log == ["paced", *["asked"] * ASKED] * 2
 
 
 async def test_reads_pass_a_fallen_fence_and_others_writes_know_none(wire):

@@ -63,7 +63,12 @@ class ApiCluster:
 
     def __init__(self, config: Configuration, observe: Observer, pace: Pace | None = None) -> None:
         self._client = ApiClient(config)
-        self._client.user_agent = names.MANAGER_OPERATOR
+        # The library's own reads ~/.netrc and proxies' variables at each request; kopf's doesn't.
+        self._session = aiohttp.ClientSession(
+            connector=self._client.rest_client.pool_manager.connector,
+            connector_owner=False,
+            headers={"User-Agent": names.MANAGER_OPERATOR},
+        )
         self._observe = observe
         self._pace = pace or Pace()
         self._fence: Fence = _no_fence
@@ -80,6 +85,7 @@ class ApiCluster:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._session.close()
         await self._client.close()
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Manifest:
@@ -183,10 +189,12 @@ class ApiCluster:
     ) -> Manifest:
         """Make a call, again where the API server only asks for patience."""
         headers = {"Accept": accept, "Content-Type": content_type}
+        url = f"{path}?{urlencode(params)}" if params else path
+        content = None if body is None else json.dumps(body).encode()
         for attempt in range(1, ATTEMPTS + 1):
             await self._pace.wait()
             try:
-                return await self._once(verb, kind, path, params, headers, body)
+                return await self._once(verb, kind, url, headers, content)
             except kube.Unavailable as error:
                 if attempt == ATTEMPTS:
                     raise
@@ -197,27 +205,27 @@ class ApiCluster:
         self,
         verb: str,
         kind: Kind,
-        path: str,
-        params: Mapping[str, str] | None,
+        url: str,
         headers: dict[str, str],
-        body: Manifest | None,
+        content: bytes | None,
     ) -> Manifest:
         left_seconds = self._fence() if verb in _WRITES else TIMEOUT_SECONDS
         begin, code = time.monotonic(), 0
-        call = f"{verb} {path}"
+        call, rest = f"{verb} {url.partition('?')[0]}", self._client.rest_client
         try:
-            answer = await self._client.call_api(
-                f"{path}?{urlencode(params)}" if params else path,
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"])
+            async with self._session.request(
                 _METHODS[verb],
-                header_params=dict(headers),
-                body=body,
-                auth_settings=["BearerToken"],
-                _preload_content=False,
-                _request_timeout=_limits(left_seconds),
-            )
-            async with answer:
+                f"{self._client.configuration.host}{url}",
+                headers=headers,
+                data=None if content is None else _Content(content, self._fence),
+                proxy=rest.proxy,
+                proxy_headers=rest.proxy_headers,
+                server_hostname=rest.server_hostname,
+                timeout=_limits(left_seconds),
+            ) as answer:
                 code = answer.status
-                content = await answer.read()
+                told = await answer.read()
         except TimeoutError as error:
             said = str(error) or f"no answer within {TIMEOUT_SECONDS:.0f} s"
             raise kube.Unavailable(f"{call}: {said}") from error
@@ -226,8 +234,20 @@ class ApiCluster:
         finally:
             self._observe(verb, kind.plural, code, time.monotonic() - begin)
         if code >= 300:
-            raise kube.error(call, code, _status(content), _retry_after(answer.headers))
-        return _decoded(content)
+            raise kube.error(call, code, _status(told), _retry_after(answer.headers))
+        return _decoded(told)
+
+
+class _Content(aiohttp.BytesPayload):
+    """What a write sends; asks once more at the socket, for those of one turn queue up there."""
+
+    def __init__(self, value: bytes, fence: Fence) -> None:
+        super().__init__(value, content_type=_JSON)
+        self._fence = fence
+
+    async def write_with_length(self, writer: Any, content_length: int | None) -> None:
+        self._fence()  # what it raises breaks the connection: the next attempt is asked too
+        await super().write_with_length(writer, content_length)
 
 
 _METHODS: Final = {
