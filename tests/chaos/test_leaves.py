@@ -45,9 +45,14 @@ def filled(schema, value):
 
 
 def immutable(schema):
-    """The fields that CEL lets nobody change."""
+    """The fields that CEL lets nobody change, by rules of their own or of what holds them."""
+    fields = {name for name, child in schema["properties"].items() if any(of_changes(child))}
+    return fields | {rule["fieldPath"].removeprefix(".") for rule in of_changes(schema)}
+
+
+def of_changes(schema):
     rules = schema.get("x-kubernetes-validations", [])
-    return {rule["fieldPath"].removeprefix(".") for rule in rules if "oldSelf" in rule["rule"]}
+    return [rule for rule in rules if "oldSelf" in rule["rule"]]
 
 
 def is_below(path, fields):
