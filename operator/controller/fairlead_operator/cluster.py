@@ -24,11 +24,7 @@ from fairlead_operator.plan import Manifest
 lean.prepare()  # before the first import of the client, or it loads every model there is
 from kubernetes_asyncio.client.api_client import ApiClient
 from kubernetes_asyncio.client.configuration import Configuration
-from kubernetes_asyncio.config import (
-    ConfigException,
-    load_incluster_config,
-    load_kube_config,
-)
+from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 
 TIMEOUT_SECONDS: Final = 20.0
 ATTEMPTS: Final = 4
