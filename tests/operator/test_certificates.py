@@ -148,24 +148,6 @@ async def test_a_renewed_certificate_is_served_without_a_restart(cluster, keeper
     await until(lambda: loaded[-1] == newer.certificate)
 
 
-async def test_an_operator_that_starts_waits_for_a_busy_api_server(cluster, pass_time, caplog):
-    busy = kube.Unavailable("busy", 503)
-    cluster.faults.append(Fault("create", kube.SECRET, busy))
-    made = Keeper(cluster, "system", "tls", HOST)
-    beginning = asyncio.create_task(made.begin())
-    await until(lambda: cluster.faults[0].times == 0)
-    await pass_time(certificates.FIRST_RETRY_SECONDS)
-    await beginning
-    assert made.authority
-    assert "waiting for the progress endpoint's certificate: busy" in caplog.text
-
-
-async def test_an_operator_that_may_not_make_its_certificate_says_so_at_once(cluster):
-    cluster.faults.append(Fault("create", kube.SECRET, kube.Forbidden("no right", 403)))
-    with pytest.raises(kube.Forbidden):
-        await Keeper(cluster, "system", "tls", HOST).begin()
-
-
 @pytest.mark.parametrize(
     "error",
     [

@@ -121,3 +121,35 @@ async def test_only_watches_cut_off_on_the_way_out_are_passed_over(caplog, conte
     logging.getLogger("asyncio").propagate = True
     process._complain(asyncio.get_running_loop(), {"message": "x"} | context)
     assert bool(caplog.records) is told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(kube.Unavailable("busy", 503), id="unavailable"),
+        pytest.param(kube.Unauthorized("no such token yet", 401), id="unauthorized"),
+    ],
+)
+async def test_a_start_waits_for_an_api_server_that_has_no_time(pass_time, caplog, error):
+    errors = [error, error]
+
+    async def serves():
+        if errors:
+            raise errors.pop()
+        return True
+
+    asking = asyncio.create_task(process.patiently("ask for our kinds", serves))
+    for left in (1, 0):
+        while len(errors) > left:
+            await asyncio.sleep(0)
+        await pass_time(process.START_POLL_SECONDS)
+    assert await asking
+    assert f"waiting for the API server to ask for our kinds: {error}" in caplog.text
+
+
+async def test_a_start_that_is_refused_a_right_says_so_at_once():
+    async def serves():
+        raise kube.Forbidden("no right", 403)
+
+    with pytest.raises(kube.Forbidden):
+        await process.patiently("ask for our kinds", serves)

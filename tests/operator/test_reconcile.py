@@ -321,6 +321,21 @@ async def test_a_conflict_over_a_child_renews_what_the_cache_holds_of_it(world, 
     assert world.store.get(kube.CONFIG_MAP, "team", "tune-run") is None
 
 
+async def test_a_conflict_over_a_child_reads_no_pods(world, job, child):
+    """There may be thousands, and none of them is written to."""
+    key = await world.make(job)
+    await world.drain()
+    (made,) = world.cluster.all(kube.CONFIG_MAP)
+    await world.cluster.create(child(FineTuneJob.read(await world.live(key))) | {"kind": "Pod"})
+    world.cluster.deafen()
+    world.cluster.edit(made, data={"newer": "1"})
+    world.cluster.calls.clear()
+    world.plan = lambda job, *_: Plan(acts=(Apply(child(job), Seen.of(made)),))
+    assert await world.reconciler.attempt(key) is Outcome.STALE
+    reads = [(verb, kind.kind) for verb, kind, _ in world.cluster.calls if verb == "get"]
+    assert reads == [("get", "FineTuneJob"), ("get", "ConfigMap")]
+
+
 async def test_a_plan_may_ask_to_be_looked_at_again(world, job, later):
     key = await world.make(job)
     world.plan = lambda *_: Plan(requeue_at=later(0))

@@ -163,18 +163,21 @@ def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
     beside = {key: value for key, value in node.items() if key not in ("$ref", "anyOf", "allOf")}
     if "$ref" in node:
         target = definitions[node["$ref"].rsplit("/", 1)[1]]
-        below = _resolved(target, definitions)
-        rules = [*below.get(RULES, ()), *beside.get(RULES, ())]
-        return below | beside | ({RULES: rules} if rules else {})
+        return _with(_resolved(target, definitions), beside)
     if "anyOf" in node:
         choices = [choice for choice in node["anyOf"] if choice.get("type") != "null"]
         if beside.get("default", ...) is None:
             del beside["default"]
         if len(choices) == 1:
-            return _resolved(choices[0], definitions) | beside
+            return _with(_resolved(choices[0], definitions), beside)
         if sorted(choice.get("type", "") for choice in choices) == ["integer", "string"]:
             bounds = {key: value for choice in choices for key, value in choice.items()}
             del bounds["type"]  # each bound speaks of one of the two types only
             return beside | bounds | {"x-kubernetes-int-or-string": True}
         raise ValueError(f"no structural schema for the union {node['anyOf']}")
     return node
+
+
+def _with(below: dict[str, Any], beside: dict[str, Any]) -> dict[str, Any]:
+    rules = [*below.get(RULES, ()), *beside.get(RULES, ())]
+    return below | beside | ({RULES: rules} if rules else {})

@@ -186,7 +186,7 @@ class Output(SpecModel):
 
 
 # trainer isn't among them: it is required and has one value, so it cannot change as yet.
-# Nor is numProcPerNode, which may be absent.
+# numProcPerNode, which may be absent, has a rule of another form (immutable_option).
 IMMUTABLE_FIELDS = (
     "model",
     "datasets",

@@ -31,7 +31,8 @@ class Rule:
     field: str | None = None
     """The member that is ruled, where it isn't the object itself: ``self`` is its value then."""
     holds: Callable[[Part], bool] = _only_the_api_server_knows
-    """The rule in Python; true where it is the API server's alone."""
+    """The rule in Python, of the whole object also where ``field`` is set; true where it is the
+    API server's alone."""
 
     def as_schema(self) -> dict[str, str]:
         """Spell the rule as the CRD does."""

@@ -9,10 +9,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 import prometheus_client
 from aiohttp import web
@@ -51,8 +52,9 @@ from fairlead_operator.telemetry import Telemetry
 from fairlead_operator.watchdog import Watchdog
 from fairlead_operator.workqueue import WorkQueue
 
+AnswerT = TypeVar("AnswerT")
 logger: Final = logging.getLogger("fairlead_operator")
-CRD_POLL_SECONDS: Final = 2.0
+START_POLL_SECONDS: Final = 2.0
 BATCH_SECONDS: Final = 1.0
 """As Kubernetes' Job controller waits for more of its pods' events."""
 
@@ -92,7 +94,7 @@ class Operator:
     async def _lead(self) -> None:
         """Once elected: level the cache, then reconcile."""
         await self.leader.elected.wait()
-        await self.audit.run()
+        await patiently("level the cache", self.audit.run)
         self.intake.resync()
         reconciler = Reconciler(
             self.api.fenced(self.leader.check),
@@ -122,7 +124,7 @@ class Operator:
             (telemetry.probes_app(self.queue), settings.probes_port, {}),
         ]
         if settings.progress_url:
-            await self.certificate.begin()
+            await patiently("get the progress endpoint's certificate", self.certificate.renew)
             page = progress.app(Doorkeeper(self.api, self.store), self.writer, self.tally)
             pages.append((page, settings.progress_port, {"ssl_context": self.certificate.context}))
         for app, port, options in pages:
@@ -132,9 +134,19 @@ class Operator:
     async def _wait_for_crds(self) -> None:
         """Kopf watches only what is served when it starts; our own CRDs come with the chart."""
         for kind in kube.PARENTS:
-            while not await self.api.serves(kind):
+            while not await patiently("ask for our kinds", partial(self.api.serves, kind)):
                 logger.warning("waiting for the CRD of %s: install the chart's CRDs", kind.kind)
-                await asyncio.sleep(CRD_POLL_SECONDS)
+                await asyncio.sleep(START_POLL_SECONDS)
+
+
+async def patiently(what: str, call: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+    """Ask until the API server has time: a restart would do no more, and later each time."""
+    while True:
+        try:
+            return await call()
+        except (kube.Unavailable, kube.Unauthorized) as error:
+            logger.warning("waiting for the API server to %s: %s", what, error)
+            await asyncio.sleep(START_POLL_SECONDS)
 
 
 def planners(settings: Settings, authority: Callable[[], str]) -> dict[kube.Kind, Planner]:

@@ -1,8 +1,7 @@
 """Carries out one act of a plan, so that a stale observation does no harm.
 
 Every write carries the uid and version of what was seen or a name that only we use, and what the
-API server answers goes into the cache at once. Knows no planner and no kind in
-particular.
+API server answers goes into the cache at once. Knows no planner and no kind in particular.
 """
 
 from fairlead_api import names

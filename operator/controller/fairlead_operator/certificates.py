@@ -31,7 +31,6 @@ CERTIFICATE_LIFE: Final = timedelta(days=90)
 RENEW_BEFORE: Final = timedelta(days=30)
 CHECK_SECONDS: Final = 6 * 3600.0
 RETRY_SECONDS: Final = 60.0
-FIRST_RETRY_SECONDS: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _CA_KEY, _CA = "ca.key", names.CA_KEY
 _KEY, _CERTIFICATE = "tls.key", "tls.crt"
@@ -135,16 +134,6 @@ class Keeper:
         bundle = await ensure(self._cluster, *self._place)
         load(self.context, bundle)
         self.authority = bundle.ca.decode()
-
-    async def begin(self) -> None:
-        """Have a certificate to serve with; an API server that has no time for it is waited for."""
-        while True:
-            try:
-                await self.renew()
-                return
-            except kube.Unavailable as error:
-                logger.warning("waiting for the progress endpoint's certificate: %s", error)
-                await asyncio.sleep(FIRST_RETRY_SECONDS)
 
     async def keep(self) -> None:
         """Renew in time, for ever; what is served stays while the API server refuses."""

@@ -72,8 +72,8 @@ class ApiCluster:
     def fenced(self, fence: Fence) -> "ApiCluster":
         """The same client for somebody whose writes are allowed for a time only.
 
-        Each time a write is about to be sent, also after a pause, ``fence`` is asked. What it
-        raises goes to the caller.
+        Each time a write is about to be sent, also after a pause, ``fence`` is asked, and what it
+        raises goes to the caller; asked again at the socket, it breaks that attempt.
         """
         twin = copy.copy(self)
         twin._fence = fence

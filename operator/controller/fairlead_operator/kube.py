@@ -83,7 +83,9 @@ CRD: Final = Kind(
 )
 
 PARENTS: Final = (FINETUNEJOB, MODELSERVICE)
-CHILDREN: Final = (JOB, POD, CONFIG_MAP, SERVICE, DEPLOYMENT, REVISION, HTTP_ROUTE)
+WRITTEN: Final = (JOB, CONFIG_MAP, SERVICE, DEPLOYMENT, REVISION, HTTP_ROUTE)
+"""Children that we make ourselves."""
+CHILDREN: Final = (*WRITTEN, POD)
 WATCHED: Final = PARENTS + CHILDREN
 OPTIONAL: Final = (HTTP_ROUTE,)
 """Watched kinds that a cluster may lack."""

@@ -173,12 +173,15 @@ class Reconciler:
             raise kube.Conflict(f"{key} is on its way out, or another one of the name", 409)
 
     async def _read_again(self, key: Key) -> Outcome:
-        """Renew the cache after a conflict: the resource, and its children if that was not it."""
+        """Renew the cache after a conflict: the resource, and its children if that was not it.
+
+        Pods are left out: nothing of ours writes to them, and a job may have thousands.
+        """
         try:
             parent = self._store.get(key.kind, key.namespace, key.name)
             if parent is None or await self._renew(key.kind, parent):
                 return Outcome.STALE
-            for kind in kube.CHILDREN:
+            for kind in kube.WRITTEN:
                 for child in self._store.children(key, kind):
                     await self._renew(kind, child)
         except kube.ClusterError as error:

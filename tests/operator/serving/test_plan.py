@@ -79,6 +79,23 @@ def test_gateway_that_does_not_answer_is_looked_for_again(served):
     assert served.says("RouteReady") == ("False", "NotAccepted")
 
 
+def test_gateway_that_does_not_answer_is_looked_for_beside_one_that_refuses(served):
+    """What it led to before keeps its pods as long as that one may send there."""
+    served.edit(gatewayRefs=[{"name": "a", "namespace": "x"}, {"name": "b", "namespace": "x"}])
+    served.gateways |= {name: {"spec": {"listeners": []}} for name in ("x/a", "x/b")}
+    served.step()
+    served.gateways_answer = False
+    found = served.get("HTTPRoute", "dates")
+    refusing, _ = found["status"]["parents"]
+    refusing["conditions"] = [
+        condition | {"status": "False", "reason": "NotAllowedByListeners"}
+        for condition in refusing["conditions"]
+    ]
+    found["status"]["parents"] = [refusing]
+    assert served.step().requeue_at == served.now + LOOK_AGAIN
+    assert served.says("RouteReady") == ("False", "NotAccepted")
+
+
 def test_gateway_is_not_asked_for_an_answer_before_there_is_a_route(make_world):
     world = make_world(model={"fineTuneJobRef": {"name": "teach"}})
     world.step()

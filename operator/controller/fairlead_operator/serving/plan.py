@@ -75,8 +75,9 @@ def _look_again(work: "_Work", resolution: model.Resolution, now: datetime) -> d
     if work.retired() and retire_at and now < retire_at:
         waits.append(retire_at)
     is_missed = None in work.observed.gateways.values()
-    routed = route.state(work.service, work.observed, work.options)
-    is_silent = bool(work.observed.routes) and routed.ready is None
+    is_silent = work.observed.has_gateway_api and not all(
+        route.is_taken_in(found, work.observed) for found in work.observed.routes
+    )
     if is_missed or is_silent or resolution.reason == Reason.CLAIM_NOT_FOUND:
         waits.append(now + LOOK_AGAIN)  # neither claims nor Gateways are watched
     return min(waits, default=None)
