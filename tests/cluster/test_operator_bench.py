@@ -26,7 +26,7 @@ def written(ends_well, tmp_path_factory):
     if os.geteuid() != 0:
         pytest.skip("the embedded cluster needs root")
     folder = tmp_path_factory.mktemp("bench")
-    size = ("--jobs", str(NUM_JOBS), "--rounds", "1", "--probes", "3", "--patience", "300")
+    size = ("--jobs", str(NUM_JOBS), "--rounds", "1", "--probes", "3", "--patience", "180")
     more = ("--seed", "7", "--write", folder)
     memory = ("--memory-jobs", str(NUM_JOBS), "--foreign-pods", "20", "--quiet-seconds", "2")
     command = (sys.executable, BENCH, "--cluster", CLUSTER, *size, *memory, *more)

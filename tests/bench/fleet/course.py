@@ -1,6 +1,7 @@
 """One course of one contestant: N jobs to Running, at rest, restarted, suspended, to Complete."""
 
 import asyncio
+import json
 import time
 from dataclasses import asdict, dataclass
 
@@ -8,8 +9,8 @@ import account
 import client
 import manifests
 from contestants import Memory
-from moments import BARE, FAIRLEAD, FIRST, NAIVE, Moments, fine_tune_path, jobs_path
-from plane import PATIENCE_SECONDS, naive_path, until
+from moments import BARE, FAIRLEAD, FIRST, NAIVE, Moments, Stuck, fine_tune_path, jobs_path
+from plane import NAMESPACES, PATIENCE_SECONDS, naive_path, until
 
 ACCOUNTS = {FAIRLEAD: "fairlead", NAIVE: "naive"}
 JOB, PROBE, WARM = "job", "probe", "warm"
@@ -46,11 +47,24 @@ class Run:
                 failed = self._num_failed()
                 await self._measured()
                 self.found["num_failed"] += self._num_failed() - failed
+        except Stuck as stuck:
+            raise Stuck(f"{stuck}\n{await self._state()}") from None
         finally:
             if self.operator:
                 self.operator.kill()
-        await self.plane.remove(self.namespace)
+            await self.plane.remove(self.namespace)
         return self.found
+
+    async def _state(self):
+        """What stands in the namespace, as the API server tells it now, and the last words."""
+        told = []
+        paths = (self._path(), jobs_path(self.namespace), f"{NAMESPACES}/{self.namespace}/pods")
+        for path in dict.fromkeys(paths):
+            for item in (await self.there.call("GET", f"{path}?limit=5"))["items"]:
+                told.append(f"{item['metadata']['name']}: {json.dumps(item.get('status'))[:600]}")
+        words = self.operator.log.read_text()[-2000:] if self.operator else ""
+        running, seen = len(self.moments.running), len(self.moments.told)
+        return "\n".join([f"heard of: {running} running, {seen} told", *told, words])
 
     def _num_failed(self):
         """How often the API server was unable to answer the bench, or kwok."""

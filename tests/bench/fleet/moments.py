@@ -28,6 +28,10 @@ def fine_tune_path(namespace):
     return f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.FINETUNEJOB_PLURAL}"
 
 
+class Stuck(Exception):
+    """What was waited for never came, though nothing has failed."""
+
+
 class Moments:
     """What the watches have told of one namespace; times are of `time.monotonic`."""
 
@@ -129,8 +133,9 @@ class Moments:
             if time.monotonic() - self._last_event > STALL_SECONDS:
                 stalled()
                 self._last_event = time.monotonic()
-            some = ", ".join(map(str, sorted(left)[:3]))
-            assert time.monotonic() < deadline, f"never: {what}; {len(left)} lack, as {some}"
+            if time.monotonic() > deadline:
+                some = ", ".join(map(str, sorted(left)[:3]))
+                raise Stuck(f"never: {what}; {len(left)} lack, as {some}")
             await asyncio.sleep(LOOK_SECONDS)  # moments are those of events: looking may be late
             self._changed.clear()
             waiting = asyncio.create_task(self._changed.wait())

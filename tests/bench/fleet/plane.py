@@ -23,7 +23,7 @@ SYSTEM = "fairlead-bench-system"
 PROGRAMS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", kwok.NAME)
 TOKEN_SECONDS = 24 * 3600
 PATIENCE_SECONDS, READY_SECONDS = 1800, 300
-STALL_SECONDS = 120
+STALL_SECONDS = 60
 """Without any event, or with pods that don't go: so long takes nothing but a request lost."""
 CR_PATH = f"/apis/{names.API_VERSION}"
 NAIVE_PATH = f"/apis/{manifests.NAIVE_GROUP}/{manifests.NAIVE_VERSION}"
