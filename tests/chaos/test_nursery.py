@@ -9,11 +9,13 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from fairlead_chaos import lifeline, tenant
-from fairlead_chaos.nursery import KUBECONFIG, Nursery, NurseryError
+from fairlead_chaos import nursery as nursery_module
+from fairlead_chaos.nursery import KUBECONFIG, Nursery, NurseryError, Operator
 
 PATIENCE_SECONDS = 120  # other work runs on the same cores
 PATH = {"PATH": os.environ["PATH"]}
@@ -72,6 +74,35 @@ async def test_a_second_signal_to_an_ended_operator_reaches_nobody(start):
     operator = await start()
     first = await operator.end(signal.SIGKILL)
     assert await operator.end(signal.SIGTERM) is first
+
+
+async def test_an_end_that_nobody_tells_of_is_not_waited_for_for_ever(monkeypatch):
+    monkeypatch.setattr(nursery_module, "_KILL_SECONDS", 0)
+    deaf = SimpleNamespace(order=lambda _: None)
+    operator = Operator(7, deaf, asyncio.get_running_loop().create_future())
+    with pytest.raises(TimeoutError, match="of the end of process 7"):
+        await operator.end(signal.SIGKILL)
+    assert not operator.exited.done()
+
+
+async def test_a_start_that_was_cancelled_leaves_no_process_and_hinders_no_other(start):
+    cancelled = asyncio.create_task(start("one"))
+    await asyncio.sleep(0)  # it has asked, and waits for the answer
+    cancelled.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    operator = await start("two")
+    zygote = Path(f"/proc/{operator.pid}/stat").read_text().rpartition(") ")[2].split()[1]
+    children = Path(f"/proc/{zygote}/task/{zygote}/children")
+    await until(lambda: children.read_text().split() == [str(operator.pid)], "it is alone")
+    assert (await operator.end(signal.SIGKILL)).code == -signal.SIGKILL
+
+
+async def test_a_start_that_was_cancelled_hinders_no_end_of_the_nursery(start, nursery):
+    cancelled = asyncio.create_task(start("one"))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await nursery.__aexit__()
 
 
 async def test_operators_have_folders_and_logs_of_their_own(start, tmp_path):

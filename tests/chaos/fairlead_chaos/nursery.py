@@ -20,6 +20,8 @@ KUBECONFIG: Final = "operator.kubeconfig"
 """Relative: the client library notes the path when it is imported, and each process has its own
 working folder."""
 _START_SECONDS: Final = 120.0
+_KILL_SECONDS: Final = 60.0
+"""Longest that the end of a killed process is waited for; the kernel needs no time."""
 _LINE_BYTES: Final = 2**20
 
 
@@ -46,9 +48,16 @@ class Operator:
     """Done once the process is reaped."""
 
     async def end(self, how: signal.Signals) -> Exit:
-        """Send a signal and wait for the end; one that has ended already is well."""
+        """Send a signal and wait for the end; one that has ended already is well.
+
+        Raises TimeoutError where it was SIGKILL and nobody tells of the end.
+        """
         self._nursery.order({"pid": self.pid, "signal": int(how)})
-        return await asyncio.shield(self.exited)
+        try:
+            async with asyncio.timeout(_KILL_SECONDS if how == signal.SIGKILL else None):
+                return await asyncio.shield(self.exited)
+        except TimeoutError:
+            raise TimeoutError(f"nobody tells of the end of process {self.pid}") from None
 
 
 class Nursery:
@@ -135,16 +144,23 @@ class Nursery:
             while True:
                 news = await self._news()
                 if "order" in news:
-                    exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-                    operator = Operator(news["pid"], self, exited)
-                    self._alive[operator.pid] = operator
-                    self._born.pop(news["order"]).set_result(operator)
+                    self._bear(self._born.pop(news["order"]), news["pid"])
                 else:
                     ended = Exit(news["exit"], news["cpu_seconds"])
                     self._alive.pop(news["pid"]).exited.set_result(ended)
         except NurseryError as error:
             for waiting in self._born.values():
-                waiting.set_exception(error)
+                if not waiting.done():
+                    waiting.set_exception(error)
             for operator in self._alive.values():
                 operator.exited.set_result(Exit(-int(signal.SIGKILL), 0.0))
             raise
+
+    def _bear(self, born: "asyncio.Future[Operator]", pid: int) -> None:
+        """Hand a process to who asked for it; one that nobody waits for any more is ended."""
+        exited: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        operator = self._alive[pid] = Operator(pid, self, exited)
+        if born.done():  # whoever asked was cancelled
+            self.order({"pid": pid, "signal": int(signal.SIGKILL)})
+        else:
+            born.set_result(operator)
