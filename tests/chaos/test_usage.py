@@ -163,3 +163,22 @@ async def test_log_is_read_on_while_runs_go_on(lab, monkeypatch):
         lab.audit_log.touch()
         assert used.taken().comparison.used == {GET}
     assert not asyncio.all_tasks() - {asyncio.current_task()}
+
+
+async def test_what_breaks_the_reading_is_told_in_the_end(lab, monkeypatch):
+    monkeypatch.setattr(usage.Usage, "read_on", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        async with usage.following(lab):
+            await asyncio.sleep(0)
+
+
+async def test_who_follows_is_cancelled_where_he_is_cancelled(lab):
+    async def followed():
+        async with usage.following(lab):
+            pass
+
+    following = asyncio.create_task(followed())
+    await asyncio.sleep(0)  # it has told the reading to end, and waits for that
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following

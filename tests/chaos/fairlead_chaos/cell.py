@@ -217,16 +217,19 @@ class Cell:
 
     async def _stop(self, how: signal.Signals) -> None:
         """End the process, by our wish: nobody is to start it again."""
-        operator, watcher = self._operator, self._watcher
-        self._operator = self._watcher = None
-        self._ending, self._wish = operator, how
-        if watcher is not None:
-            watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
-        if operator is not None:
-            await self._end(operator, how)
-        self._ending = None
+        self._ending, self._wish = self._operator, how
+        try:
+            if (watcher := self._watcher) is not None:
+                watcher.cancel()
+                await asyncio.wait([watcher])
+                self._watcher = None
+                if not watcher.cancelled():
+                    watcher.result()  # raises what broke it
+            if self._operator is not None:
+                await self._end(self._operator, how)
+                self._operator = None
+        finally:
+            self._ending = None
 
     async def _end(self, operator: Operator, how: signal.Signals) -> None:
         """Signal a process and put down how it ended; one that doesn't is killed, and blamed."""
@@ -270,11 +273,8 @@ class Cell:
         await asyncio.gather(*(self._create(manifest) for manifest in namespaced))
         account = next(one for one in rights if one["kind"] == "ServiceAccount")
         path = administration.SERVICE_ACCOUNT.path(name, account["metadata"]["name"], "token")
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenRequest",
-            "spec": {"expirationSeconds": _TOKEN_SECONDS},
-        }
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        body = {**asked, "spec": {"expirationSeconds": _TOKEN_SECONDS}}
         answer = await admin.call("POST", path, body)
         await self._until_bound()
         return str(answer["status"]["token"])

@@ -96,8 +96,9 @@ async def following(lab: Lab) -> AsyncIterator[Usage]:
             yield used
         finally:
             reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
+            await asyncio.wait([reading])
+            if not reading.cancelled():
+                reading.result()  # raises what broke it
 
 
 async def _follow(used: Usage) -> None:
