@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from fairlead_chaos import transitions
+from fairlead_chaos import pictures, transitions
 from fairlead_chaos.findings import Finding
 from fairlead_chaos.subject import Picture, Subject
 from fairlead_chaos.transitions import Manifest, Way
@@ -25,6 +25,8 @@ PATIENCE_SECONDS: Final = 240.0
 QUIET_LOOKS: Final = 15
 """Longer than what served before stays after traffic left it (Options.retire_seconds), and than a
 job waits before it tries again (Options.retry_delay)."""
+
+_UNTOLD: Final = ["nobody tells of its newest spec"]
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,16 @@ class Walk:
             ]
             made, gone = await asyncio.gather(*making), await asyncio.gather(*going)
             pictured = zip(missing, made, strict=True)
-            scratch |= {name: found for name, found in pictured if not isinstance(found, Stuck)}
+            stuck = {}
+            for name, found in pictured:
+                if isinstance(found, Stuck):
+                    stuck[name] = found.why
+                else:
+                    scratch[name] = found
             arrived = zip(gone, ways, strict=True)
-            ends = await asyncio.gather(*(self._end(name, way, scratch) for name, way in arrived))
+            ends = await asyncio.gather(
+                *(self._end(name, way, scratch, stuck) for name, way in arrived)
+            )
             looking.cancel()
         return {way.name: end for way, end in zip(ways, ends, strict=True)}
 
@@ -104,27 +113,34 @@ class Walk:
             spec = wanted
         return name
 
-    async def _end(self, name: "str | Stuck", way: Way, scratch: dict[str, Manifest]) -> list[str]:
+    async def _end(
+        self, name: "str | Stuck", way: Way, scratch: dict[str, Picture], stuck: dict[str, str]
+    ) -> list[str]:
         """What is wrong with the end; nothing where all stays well while anything may move."""
         if isinstance(name, Stuck):
             return [name.why]
         needed = [made.name for made in self._subject.needed(way)]
         if lacking := [one for one in needed if one not in scratch]:
-            return [f"nothing to compare with: {one} never came to rest" for one in lacking]
-        deadline, times, wrong = time.monotonic() + PATIENCE_SECONDS, 0, ["not told of yet"]
+            return [f"nothing to compare with: {one}: {stuck[one]}" for one in lacking]
+        deadline, times, wrong = time.monotonic() + PATIENCE_SECONDS, 0, _UNTOLD
         while times < QUIET_LOOKS and (not wrong or time.monotonic() < deadline):
             await self._next_look()
-            if (found := self._picture(name)) is not None:
+            if (found := self._picture(name)) is None:
+                wrong = _UNTOLD
+            else:
                 wrong = self._subject.faults(way, scratch | {way.name: found})
             times = 0 if wrong else times + 1
         return wrong
 
     async def _quiet(self, name: str) -> Picture:
         """Its picture once a few looks show the same: what goes, goes a little later."""
-        last, times = None, 0
+        deadline, last, times = time.monotonic() + PATIENCE_SECONDS, None, 0
         while last is None or times < QUIET_LOOKS:
             await self._next_look()
             now = self._picture(name)
+            if (now is None or now != last) and time.monotonic() > deadline:
+                changes = pictures.differences(last, now) or _UNTOLD
+                raise TimeoutError(f"{name} changes again and again: {'; '.join(changes)}")
             times, last = (times + 1 if now == last else 0), now
         return last
 
@@ -172,7 +188,7 @@ async def _tried(bringing: Coroutine[Any, Any, ArrivedT]) -> ArrivedT | Stuck:
     try:
         return await bringing
     except TimeoutError as error:
-        return Stuck(str(error))
+        return Stuck(str(error) or repr(error))
 
 
 def name_of(number: int) -> str:
