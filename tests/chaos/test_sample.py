@@ -84,7 +84,7 @@ async def carried_out(campaign, world):
         """One place after the other."""
         found, scratch = {}, {}
         for batch in places.batches(ways, len(ways)):
-            found |= await soak.walked(world, batch, scratch)
+            found |= (await soak.walked(world, batch, scratch)).found
         return found
 
     return await asyncio.gather(campaign.run(PLANS), walked())

@@ -3,7 +3,6 @@
 Data and files only. docs/testing.md is written from these files, by ``pages.py``.
 """
 
-import dataclasses
 import json
 import platform
 import subprocess
@@ -21,7 +20,7 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 WORDS: Final = 2000
 """Most characters of a finding that a file keeps."""
 MOST_STARVED: Final = 0.02
-"""Share of a campaign's plans of which a run may have been starved."""
+"""Share of a campaign's plans, or walks, of which a run may have been starved."""
 MOST_UNREACHED: Final = 0.1
 """Share of a campaign's plans whose point may not have come in each run."""
 
@@ -86,14 +85,9 @@ class Tally:
     @property
     def excess(self) -> list[str]:
         """What there is too much of for the rest to prove anything."""
-        bounds = (
-            ("starved", self.starved, MOST_STARVED),
-            ("unreached", self.unreached, MOST_UNREACHED),
-        )
         return [
-            f"{count} of {self.planned} plans {what}, at most {most:.0%} may be"
-            for what, count, most in bounds
-            if count > most * self.planned
+            *too_many(self.starved, self.planned, "plans starved", MOST_STARVED),
+            *too_many(self.unreached, self.planned, "plans unreached", MOST_UNREACHED),
         ]
 
     def as_object(self) -> dict[str, Any]:
@@ -116,6 +110,12 @@ class Tally:
     def lines(self) -> list[str]:
         """Each plan with its outcome as one line of JSON, sorted; ``replay`` takes them."""
         return [_line(one) for one in sorted(self.judged, key=_place)]
+
+
+def too_many(count: int, total: int, what: str, most: float) -> list[str]:
+    """Says so where a count is more than its share."""
+    told = f"{count} of {total} {what}, at most {most:.0%} may be"
+    return [told] if count > most * total else []
 
 
 def _kinds_of_faults(plans: Iterable[Plan]) -> dict[str, int]:
@@ -156,19 +156,13 @@ def head(seed: int) -> dict[str, Any]:
 def write(path: Path, body: dict[str, Any]) -> None:
     """Write a result file: sorted, so that two of them compare."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(body, indent=1, sort_keys=True, default=_plain) + "\n")
+    path.write_text(json.dumps(body, indent=1, sort_keys=True) + "\n")
 
 
 def write_plans(path: Path, tally: Tally) -> None:
     """Write a campaign's plans beside its result file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in tally.lines()))
-
-
-def _plain(value: object) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    raise TypeError(f"{type(value).__name__} has no place in a result file")
 
 
 def _commit() -> str:

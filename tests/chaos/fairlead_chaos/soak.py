@@ -39,7 +39,7 @@ from fairlead_operator.reconcile import LeaseLost
 
 TRANSITIONS: Final = "transitions"
 CAMPAIGNS: Final = (*plans.CAMPAIGNS, TRANSITIONS)
-_TIMED_OUT: Final = (f"no answer within {TIMEOUT_SECONDS:.0f} s", "asyncio.exceptions.TimeoutError")
+_TIMED_OUT: Final = f"no answer within {TIMEOUT_SECONDS:.0f} s"
 WAYS_AT_ONCE: Final = 40
 """Services of one namespace that change at the same time, those made from scratch not counted."""
 Chaos = Campaign[Ending, Reference]
@@ -77,8 +77,13 @@ async def _witness(lab: Lab, scenarios: dict[str, Scenario], plan: Plan) -> Endi
     try:
         return await witness.witness(lab, scenarios[plan.scenario], plan)
     except Exception:
-        text = f"the run broke: {traceback.format_exc()}"
-        return Ending(plan, trace=Trace(), snapshot={}, log="", error=text)
+        return _broken(plan)
+
+
+def _broken(plan: Plan) -> Ending:
+    """What is known of a run that the current exception ended."""
+    text = f"the run broke: {traceback.format_exc()}"
+    return Ending(plan, trace=Trace(), snapshot={}, log="", error=text)
 
 
 def is_starved(ending: Ending) -> bool:
@@ -87,7 +92,7 @@ def is_starved(ending: Ending) -> bool:
     No plan touches a lease nor is as slow, so the machine was: leaving, or trying again, was right.
     """
     has_left = bool(ending.crashes) and LeaseLost.__name__ in ending.log
-    return has_left or any(words in ending.log for words in _TIMED_OUT)
+    return has_left or _TIMED_OUT in ending.log
 
 
 def _keep(logs: Path, ending: Ending) -> None:
@@ -132,21 +137,32 @@ async def ways(lab: Lab, course: Course) -> dict[str, Any]:
     chosen = everything[:: -(-len(everything) // course.most)]  # evenly, where not all
     scratch: dict[str, Manifest] = {}
     findings: dict[str, list[str]] = {}
-    num_gone = 0
+    judged: set[str] = set()
+    num_gone = num_walks = num_starved = 0
     for batch in places.batches(chosen, WAYS_AT_ONCE):
-        found = await walked(lab, batch, scratch)
-        findings |= {name: lines for name, lines in found.items() if lines}
+        outcome = await walked(lab, batch, scratch)
+        judged |= outcome.judged
+        num_walks += 1
+        num_starved += outcome.num_starved > 0
+        findings |= {name: lines for name, lines in outcome.found.items() if lines}
         num_gone += sum(way is not jobways.BASIS for way in batch)
         course.say(f"{num_gone} of {len(chosen)} ways")
-        for name, lines in found.items():
+        for name, lines in outcome.found.items():
             for line in lines:
                 course.say(f"FOUND {name}: {line}")
-    errors = (way.error for way in chosen)
+    excess = results.too_many(num_starved, num_walks, "walks starved", results.MOST_STARVED)
+    for line in excess:
+        course.say(f"FOUND {line}")
+    told = [way for way in chosen if way.name in judged]
+    errors = (way.error for way in told)
     return _body(TRANSITIONS, course, began) | {
         "possible": len(everything),
-        "gone": len(chosen),
+        "gone": len(told),
+        "walks": num_walks,
+        "starved": num_starved,
+        "excess": excess,
         "from_scratch": len(scratch),
-        "by_kind": dict(sorted(Counter(map(_kind_of_way, chosen)).items())),
+        "by_kind": dict(sorted(Counter(map(_kind_of_way, told)).items())),
         "back_from": dict(sorted(Counter(error.title for error in errors if error).items())),
         "findings": dict(sorted(findings.items())),
     }
@@ -180,26 +196,52 @@ def _kind_of_way(way: transitions.Way) -> str:
     return "by way of an error state" if has_error else "between served states"
 
 
+@dataclass(frozen=True)
+class Walked:
+    """What came out of a walk."""
+
+    found: dict[str, list[str]]
+    """What is wrong with each way; one without a verdict has a line that says so."""
+    judged: frozenset[str]
+    """Names of the ways with a verdict."""
+    num_starved: int
+    """How often the machine was too slow for it."""
+
+
 async def walked(
     lab: Lab, batch: Sequence[transitions.Way], scratch: dict[str, Manifest]
-) -> dict[str, list[str]]:
-    """What is wrong with each of some ways of one place, all gone at once in a namespace.
+) -> Walked:
+    """Go some ways of one place, all at once in a namespace.
 
     What is wrong with the operator meanwhile stands under all their names together, if it doesn't
-    tell of one of them. A walk that was starved is made again.
+    tell of one of them. A walk that was starved is made again, and its pictures are not kept.
     """
 
     async def listing(kind: Kind, namespace: str) -> Sequence[Manifest]:
         items: list[Manifest] = (await lab.admin.listing(kind, namespace))["items"]
         return items
 
-    for _ in range(1 + MOST_REPEATS):
+    num_starved = 0
+    while num_starved <= MOST_REPEATS:
         found: dict[str, list[str]] = {}
-        scenario = places.of(batch[0]).scenario(listing, batch, scratch, found)
-        ending = await witness.walked(lab, scenario)
+        known = dict(scratch)
+        ending = await _walk(lab, places.of(batch[0]).scenario(listing, batch, known, found))
         if not is_starved(ending):
+            scratch |= known
             break
+        num_starved += 1
+    judged = frozenset(found)
+    for way in batch:
+        found.setdefault(way.name, ["no verdict: the walk did not come to its end"])
     meanwhile = [*oracle.of_itself(ending), *complaints.errors(ending.loud())]
     for name, lines in walk.by_way(batch, meanwhile).items():
         found.setdefault(name, []).extend(lines)
-    return found
+    return Walked(found, judged, num_starved)
+
+
+async def _walk(lab: Lab, scenario: Scenario) -> Ending:
+    """One walk; what breaks it is told as its error, so that the others go on."""
+    try:
+        return await witness.walked(lab, scenario)
+    except Exception:
+        return _broken(Plan(scenario.name))
