@@ -7,8 +7,8 @@ a kubeconfig allows; what for is others' to say. Refusals are ``fairlead_operato
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final, Self
 
 import aiohttp
@@ -76,6 +76,9 @@ class Admin:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._session: aiohttp.ClientSession | None = None
+        self._waits: set[asyncio.Timeout] = set()
+        self.futile: BaseException | None = None
+        """Why nobody is to wait for anything any more."""
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(ssl=self._upstream.admin, limit=CONNECTIONS)
@@ -135,6 +138,23 @@ class Admin:
         if answer.status >= 300:
             raise kube.error(f"{method} {path}", answer.status, found)
         return found
+
+    @asynccontextmanager
+    async def patience(self, seconds: float) -> AsyncIterator[None]:
+        """End by TimeoutError after some seconds, or as soon as waiting is futile."""
+        async with asyncio.timeout(0 if self.futile else seconds) as wait:
+            self._waits.add(wait)
+            try:
+                yield
+            finally:
+                self._waits.remove(wait)
+
+    def end_waits(self, why: BaseException) -> None:
+        """End every wait, now and from now on: what makes things happen is gone."""
+        self.futile = why
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(asyncio.get_running_loop().time())
 
     async def create(self, manifest: Manifest, namespace: str | None = None) -> Manifest:
         """Create an object; raises AlreadyExists."""

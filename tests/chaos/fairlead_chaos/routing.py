@@ -4,15 +4,18 @@ It tells an HTTPRoute what a real controller tells it, and by the same rules: of
 its class whether it takes the route in (Accepted), whether the Service that it leads to is there
 (ResolvedRefs), and as of which generation. It knows what stories use: listeners that have a name
 and may have a host name, Gateways and routes of one namespace. May write the status of routes in
-the namespaces that it is given, and nothing else.
+the namespaces that it is given, and nothing else. Where it can't go on nobody waits any more.
 """
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import aiohttp
 
 from fairlead_api import names
 from fairlead_chaos import admin as administration
@@ -30,6 +33,8 @@ _WELL: Final = {
     "Accepted": ("Accepted", "Route is accepted"),
     "ResolvedRefs": ("ResolvedRefs", "Resolved all the Object references for the Route"),
 }
+_PASSING: Final = (kube.ClusterError, aiohttp.ClientError, TimeoutError)
+"""What ends a watch or an answer that may succeed when it is tried again."""
 _NO_LISTENER: Final = ("NoMatchingParent", "No listeners match this parent ref")
 _NO_HOSTNAME: Final = (
     "NoMatchingListenerHostname",
@@ -45,6 +50,8 @@ async def running(admin: Admin, is_mine: Callable[[str], bool]) -> AsyncIterator
     watched = (kube.HTTP_ROUTE, kube.GATEWAY, kube.SERVICE)
     tasks = [asyncio.create_task(controller.listen(kind)) for kind in watched]
     tasks.append(asyncio.create_task(controller.work()))
+    for task in tasks:
+        task.add_done_callback(functools.partial(_tell_of_end, admin))
     try:
         yield
     finally:
@@ -52,8 +59,13 @@ async def running(admin: Admin, is_mine: Callable[[str], bool]) -> AsyncIterator
             task.cancel()
         ends = await asyncio.gather(*tasks, return_exceptions=True)
     for end in ends:
-        if isinstance(end, Exception):  # it ended by itself: runs have waited in vain since
+        if isinstance(end, Exception):  # it ended by itself: no run has gone well since
             raise end
+
+
+def _tell_of_end(admin: Admin, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        admin.end_waits(error)
 
 
 def _gateway_class() -> Manifest:
@@ -78,7 +90,7 @@ class _Controller:
     async def listen(self, kind: kube.Kind) -> None:
         """Hear of every object of a kind, for ever."""
         while True:
-            with contextlib.suppress(kube.Expired, kube.Unavailable):
+            with contextlib.suppress(*_PASSING):
                 listed = await self._admin.listing(kind, accept=administration.HEADS)
                 for each in listed["items"] or []:
                     self._hear(kind, each["metadata"]["namespace"])
@@ -92,8 +104,11 @@ class _Controller:
         if kind == kube.HTTP_ROUTE and self._is_mine(namespace):
             self._routed.add(namespace)
         if namespace in self._routed:
-            self._dirty.add(namespace)
-            self._woken.set()
+            self._look_at(namespace)
+
+    def _look_at(self, namespace: str) -> None:
+        self._dirty.add(namespace)
+        self._woken.set()
 
     async def work(self) -> None:
         """Answer wherever something has changed, for ever."""
@@ -101,7 +116,17 @@ class _Controller:
             await self._woken.wait()
             self._woken.clear()
             chosen, self._dirty = self._dirty, set()
-            await asyncio.gather(*map(self._answer, chosen))
+            await asyncio.gather(*map(self._try_to_answer, chosen))
+
+    async def _try_to_answer(self, namespace: str) -> None:
+        """Answer, or look at the namespace again in a moment."""
+        try:
+            await self._answer(namespace)
+        except kube.Invalid:  # an answer that will never be taken
+            raise
+        except _PASSING:
+            await asyncio.sleep(BUSY_SECONDS)
+            self._look_at(namespace)
 
     async def _answer(self, namespace: str) -> None:
         """Write the status of the namespace's routes where it isn't what it should be."""

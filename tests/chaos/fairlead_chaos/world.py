@@ -117,7 +117,7 @@ class ApiHands:
         """Wait until it holds of what the query selects; each state that a watch tells counts."""
         seen: list[Manifest] = []
         try:
-            async with asyncio.timeout(self._patience_seconds):
+            async with self._admin.patience(self._patience_seconds):
                 while True:
                     try:
                         watching = self._admin.states(kind, self.namespace, query)
@@ -129,7 +129,9 @@ class ApiHands:
                         await asyncio.sleep(BUSY_SECONDS)
         except TimeoutError:
             last = [each.get("status") for each in seen]
-            text = f"never in {self._patience_seconds:.0f} s: {what}; last seen: {last}"
+            why = self._admin.futile
+            given = f"since it was futile: {why!r}" if why else f"in {self._patience_seconds:.0f} s"
+            text = f"never {given}: {what}; last seen: {last}"
             raise TimeoutError(text[:2000]) from None
 
 
