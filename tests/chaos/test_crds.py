@@ -1,5 +1,6 @@
 """Labs at the same time share CRDs; the last one takes away what labs have brought."""
 
+import asyncio
 import contextlib
 import os
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.asyncio(loop_scope="module")]
 GROUP = f"chaos-{os.getpid()}.fairlead.test"
 NAME = f"things.{GROUP}"
 ONE, OTHER = (f"{lifeline.name_of(os.getpid())}-{word}" for word in ("one", "other"))
-DEAD = "1-0-dead"
+DEAD = f"{os.getpid()}-0-dead"  # of another start of a process of this number
 
 
 def crd():
@@ -43,6 +44,9 @@ async def admin(control_plane):
     async with Admin(Upstream.of(control_plane.kubeconfig)) as opened:
         yield opened
         await opened.delete(kube.CRD, None, NAME)
+        async with asyncio.timeout(crds.PATIENCE_SECONDS):
+            while await stands(opened):  # the next test's create would find it on its way out
+                await asyncio.sleep(0.05)
 
 
 async def stands(admin):
@@ -67,6 +71,13 @@ async def test_a_dead_lab_holds_nothing(admin):
     await admin.create(crd() | {"metadata": head})
     async with crds.held(admin, [crd()], ONE):
         assert await stands(admin)
+    assert not await stands(admin)
+
+
+async def test_what_a_dead_lab_left_is_cleared(admin):
+    head = {"name": NAME, "labels": {crds.mark(DEAD): ""}}
+    await admin.create(crd() | {"metadata": head})
+    await crds.clear(admin)
     assert not await stands(admin)
 
 

@@ -25,6 +25,9 @@ from pathlib import Path
 import pytest
 
 from fairlead_api import crd, metrics, names
+from fairlead_chaos import crds
+from fairlead_chaos.admin import Admin
+from fairlead_chaos.upstream import Upstream
 from fairlead_cluster import settings, up
 from fairlead_operator import cluster as client
 from fairlead_operator import kube
@@ -93,6 +96,12 @@ def _lines(file, since):
     return (line for line in file if line.endswith(b"\n"))
 
 
+async def _clear_crds(kubeconfig):
+    """Take away what labs and tests left that were killed: some are about its absence."""
+    async with Admin(Upstream.of(kubeconfig)) as admin:
+        await crds.clear(admin)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[RunningCluster]:
     """Bring up the cluster FAIRLEAD_TEST_CLUSTER, or reuse it; `make down` removes it."""
@@ -101,6 +110,8 @@ def cluster() -> Iterator[RunningCluster]:
     name = os.environ.get("FAIRLEAD_TEST_CLUSTER", "fairlead-test")
     chosen = dataclasses.replace(settings.load(), name=settings.check_name(name))
     opened = up.up(chosen, up.Wanted(control_plane_only=True, num_simulated_gpu_nodes=4))
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:  # the tests' loop stays
+        runner.run(_clear_crds(opened.where.kubeconfig))
     yield RunningCluster(
         name=name,
         kubeconfig=opened.where.kubeconfig,
@@ -274,10 +285,10 @@ def kubectl(cluster):
 @pytest.fixture
 def team(kubectl):
     """A namespace of this test's own, with the claim that its jobs name."""
-    crds = [crd.finetunejob_crd(), crd.modelservice_crd()]
+    bodies = [crd.finetunejob_crd(), crd.modelservice_crd()]
     apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
-    kubectl(*apply, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}))
-    ours = [body["metadata"]["name"] for body in crds]  # others' come and go
+    kubectl(*apply, stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": bodies}))
+    ours = [body["metadata"]["name"] for body in bodies]  # others' come and go
     kubectl("wait", "--for=condition=Established", "--timeout=180s", "crd", *ours)
     name = f"op-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import ssl
 import urllib.error
@@ -10,6 +11,7 @@ import urllib.request
 import pytest
 
 from fairlead_api import metrics, names
+from fairlead_chaos import crds, lifeline
 from fairlead_operator import kube
 from fairlead_operator.store import Key
 
@@ -191,10 +193,11 @@ def loose_crd(plural, kind):
         "schema": {"openAPIV3Schema": schema},
     }
     approval = {"api-approved.kubernetes.io": "unapproved, for tests"}
+    labels = {crds.mark(f"{lifeline.name_of(os.getpid())}-process"): ""}  # if this one is killed
     return {
         "apiVersion": kube.CRD.api_version,
         "kind": kube.CRD.kind,
-        "metadata": {"name": f"{plural}.{group}", "annotations": approval},
+        "metadata": {"name": f"{plural}.{group}", "labels": labels, "annotations": approval},
         "spec": {
             "group": group,
             "scope": "Namespaced",
@@ -207,17 +210,17 @@ def loose_crd(plural, kind):
 @pytest.fixture
 def gateway_api(kubectl):
     """Brings the Gateway API and takes it away again, both when told to."""
-    crds = [loose_crd(kind.plural, kind.kind) for kind in (kube.HTTP_ROUTE, kube.GATEWAY)]
-    found = [entry["metadata"]["name"] for entry in crds]
-    if kube.HTTP_ROUTE.group in kubectl("get", "crd", "-o", "name"):
-        pytest.skip("this cluster has the Gateway API already")
+    loose = [loose_crd(kind.plural, kind.kind) for kind in (kube.HTTP_ROUTE, kube.GATEWAY)]
+    found = [entry["metadata"]["name"] for entry in loose]
+    standing = kubectl("get", "crd", "--show-labels")
+    assert kube.HTTP_ROUTE.group not in standing, f"a lab lives, or it is somebody's:\n{standing}"
 
     def appear():
         kubectl(
             "apply",
             "-f",
             "-",
-            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": crds}),
+            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": loose}),
         )
         kubectl("wait", "--for=condition=Established", "crd", *found)
 

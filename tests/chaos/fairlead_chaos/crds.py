@@ -2,11 +2,13 @@
 
 Ours stay. The Gateway API goes with the last lab, since other tests of the cluster are about its
 absence: every lab leaves a mark on its CRDs, and one that finds no other living lab's mark when it
-ends deletes them. CRDs without a mark are somebody else's and stay as they are.
+ends deletes them. ``clear`` takes away what dead ones left. CRDs without a mark are somebody else's
+and stay as they are.
 """
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,7 @@ import yaml
 
 from fairlead_api import crd, names
 from fairlead_chaos import lifeline
-from fairlead_chaos.admin import GATEWAY_CLASS, Admin
+from fairlead_chaos.admin import GATEWAY_CLASS, HEADS, Admin
 from fairlead_chaos.scenario import Manifest
 from fairlead_operator import kube
 from fairlead_operator.kube import CRD, Kind
@@ -25,6 +27,8 @@ PATIENCE_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
 _MARK: Final = f"chaos-lab.{names.GROUP}/"
 _APPLY: Final = "application/apply-patch+yaml"
+_open: Final[set[str]] = set()
+"""Labs of this process that hold CRDs: it may live on where one of its labs could not let go."""
 
 
 async def bring_ours(admin: Admin) -> None:
@@ -48,12 +52,33 @@ async def gateway_api(admin: Admin, folder: Path, lab: str) -> AsyncIterator[Non
 @contextlib.asynccontextmanager
 async def held(admin: Admin, found: Sequence[Manifest], lab: str) -> AsyncIterator[None]:
     """Have some CRDs while the context is open, and as long as another lab has."""
+    _open.add(lab)
     try:
-        await asyncio.gather(*(_hold(admin, each, lab) for each in found))
+        async with asyncio.TaskGroup() as group:  # none makes a CRD after another has failed
+            for each in found:
+                group.create_task(_hold(admin, each, lab))
         yield
     finally:
-        names_ = [each["metadata"]["name"] for each in found]
-        await asyncio.gather(*(_let_go(admin, name, lab) for name in names_))
+        try:
+            await _let_all_go(admin, [(each["metadata"]["name"], lab) for each in found])
+        finally:
+            _open.discard(lab)
+
+
+async def clear(admin: Admin) -> None:
+    """Take dead labs' marks off all CRDs, and delete those that bear no other."""
+    listed = await admin.listing(CRD, accept=HEADS)
+    heads = map(kube.metadata, listed["items"] or [])
+    marks = [(head["name"], lab) for head in heads for lab in _marks(head)]
+    await _let_all_go(admin, [(name, lab) for name, lab in marks if not _is_open(lab)])
+
+
+async def _let_all_go(admin: Admin, marks: Sequence[tuple[str, str]]) -> None:
+    """Let go of each of these CRDs, also where that fails with another one."""
+    letting = (_let_go(admin, name, lab) for name, lab in marks)
+    ends = await asyncio.gather(*letting, return_exceptions=True)
+    if failures := [end for end in ends if isinstance(end, Exception)]:
+        raise ExceptionGroup("CRDs could not be let go", failures)
 
 
 async def _hold(admin: Admin, body: Manifest, lab: str) -> None:
@@ -84,7 +109,7 @@ async def _let_go(admin: Admin, name: str, lab: str) -> None:
                 marks = _marks(standing)
                 if lab not in marks:
                     return
-                if any(lifeline.is_alive(other) for other in marks - {lab}):
+                if any(map(_is_open, marks - {lab})):
                     await _mark(admin, standing, lab, None)
                 elif "deletionTimestamp" not in standing:
                     await _delete(admin, standing)
@@ -118,6 +143,12 @@ def _marks(head: Manifest) -> set[str]:
     """The labs whose marks a CRD bears, the dead among them."""
     labels = head.get("labels") or {}
     return {label.removeprefix(_MARK) for label in labels if label.startswith(_MARK)}
+
+
+def _is_open(lab: str) -> bool:
+    """Whether a lab lives; of this process's own it isn't enough that the process does."""
+    is_own = lab.startswith(f"{lifeline.name_of(os.getpid())}-")
+    return lab in _open if is_own else lifeline.is_alive(lab)
 
 
 async def _until_served(admin: Admin, kinds: Sequence[Kind]) -> None:
