@@ -259,6 +259,7 @@ def ends_well():
                     process.wait(PATIENCE_SECONDS)
             finally:
                 process.kill()
+                process.wait()
             said.seek(0)
             assert code == 0, f"{code}: {said.read()}"
 
