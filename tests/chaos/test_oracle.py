@@ -391,6 +391,9 @@ SHAPES = [
     pytest.param(1, True, False, id="number-or-truth"),
     pytest.param(0.5, 7, True, id="numbers"),
     pytest.param({}, [], False, id="empty-map-or-list"),
+    pytest.param({}, {"a": 1}, False, id="empty-map-or-map"),
+    pytest.param([], [1], False, id="empty-list-or-list"),
+    pytest.param({"a": 1}, [1], False, id="map-or-list"),
     pytest.param(None, "", False, id="nothing-or-empty"),
 ]
 
@@ -412,6 +415,25 @@ def varying(change):
 
 def whole_job(found, number):
     found["Job/tune-train-a1"] = {"spec": {"parallelism": number}, "kept": number}
+
+
+EMPTY_AT_TIMES = [
+    pytest.param({"a": 1}, [], id="as-seen"),
+    pytest.param({}, [], id="empty-as-seen"),
+    pytest.param({"b": 1}, ["FineTuneJob/tune .status .more"], id="another-key"),
+    pytest.param({"a": "x"}, ["FineTuneJob/tune .status .more"], id="another-shape"),
+]
+
+
+@pytest.mark.parametrize(("more", "where"), EMPTY_AT_TIMES)
+def test_what_is_empty_at_times_may_hold_what_was_seen_there(more, where):
+    def change(found, number):
+        found["FineTuneJob/tune"]["status"].update(more={"a": 1} if number else {})
+
+    reference = oracle.learn(SCENARIO, varying(change))
+    assert oracle.disagreements(reference) == []
+    found = oracle.judge(reference, run(snapshot=changed(set_status(more=more))))
+    assert [one.where for one in found] == where
 
 
 COVERED = [

@@ -43,7 +43,8 @@ def shape(value: Any) -> str:
         for pattern, stands_for in _SHAPES:
             value = pattern.sub(stands_for, value)
         return f"text {value}"
-    return "empty map" if isinstance(value, dict) else "empty list"
+    name = "map" if isinstance(value, dict) else "list"
+    return name if value else f"empty {name}"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ class Masks:
     def may_appear(self, path: Path, found: Any) -> bool:
         """Whether all that was found there stood like that in some undisturbed run."""
         return all(self.allow(leaf, value) for leaf, value in leaves(found, path))
+
+    def may_change(self, path: Path, expected: Any, found: Any) -> bool:
+        """Whether this leaf may be so, or what is at one side only was seen to come and go."""
+        comes = self.may_be_absent(path, expected) and self.may_appear(path, found)
+        return self.allow(path, found) or comes
 
     def by_kind(self) -> dict[str, int]:
         """How many leaves vary, by paths with a kind in the stead of each object's name."""
@@ -124,7 +130,7 @@ def _differences(expected: Any, found: Any, path: Path, allowed: Masks) -> Itera
     elif isinstance(expected, list) and isinstance(found, list) and expected and found:
         for place in range(max(len(expected), len(found))):
             yield from _at(_by_place(expected), _by_place(found), place, (*path, place), allowed)
-    elif not (_alike(expected, found) or allowed.allow(path, found)):
+    elif not (_alike(expected, found) or allowed.may_change(path, expected, found)):
         yield Finding(Wrong.END_STATE, said(path), _quoted(expected), _quoted(found))
 
 
