@@ -125,6 +125,30 @@ def test_text_keeps_what_it_says_in_words_that_every_run_has():
     assert said == "pod tune-train-a1-0~1 on <node> in <namespace> since <time>"
 
 
+SCHEDULER = (
+    "0/{} nodes are available: {}. no new claims to deallocate, preemption: 0/{} nodes are"
+    " available: {} Preemption is not helpful for scheduling."
+)
+
+
+def test_how_many_nodes_others_have_is_not_told():
+    def told(num_nodes, reasons):
+        objects = run_objects("chaos-1", 1)
+        objects[0]["status"]["message"] = SCHEDULER.format(num_nodes, reasons, num_nodes, num_nodes)
+        return snapshot.of(objects, "chaos-1", [], SPAN)["FineTuneJob/tune"]["status"]["message"]
+
+    other, cpu = "node(s) didn't match Pod's node affinity/selector", "Insufficient cpu"
+    alone, beside = told(6, f"1 {cpu}, 5 {other}"), told(46, f"12 {other}, 34 {cpu}")
+    assert alone == beside
+    assert alone == SCHEDULER.format(
+        snapshot.NODES,
+        f"{snapshot.NODES} {cpu}, {snapshot.NODES} {other}",
+        snapshot.NODES,
+        snapshot.NODES,
+    )
+    assert told(6, f"6 {cpu}") != told(6, f"6 {other}")
+
+
 def test_uids_say_whose_they_are():
     found = taken("chaos-1", 1)
     owner = found["Pod/tune-train-a1-0~1"]["metadata"]["ownerReferences"][0]

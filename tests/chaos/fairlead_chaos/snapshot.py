@@ -1,8 +1,9 @@
 """What stands in a run's namespace at its end, as data that compares with another run's.
 
 Reads, never writes. What only tells one run from another is written alike here, where it is
-known what it stands for: the namespace, uids, names that Kubernetes completed, nodes, and times
-of the run's own span. What else differs between undisturbed runs ``oracle`` learns by itself.
+known what it stands for: the namespace, uids, names that Kubernetes completed, nodes and how many
+there are, and times of the run's own span. What else differs between undisturbed runs ``oracle``
+learns by itself.
 """
 
 import asyncio
@@ -31,6 +32,8 @@ APART: Final = (kube.SECRET, kube.LEASE)
 _APART: Final = frozenset(kind.kind for kind in APART)
 NAMESPACE: Final = "<namespace>"
 NODE: Final = "<node>"
+NODES: Final = "<nodes>"
+"""Any number of them: other labs have some as well."""
 TIME: Final = "<time>"
 ADDRESS: Final = "<address>"
 HASH: Final = "<hash>"
@@ -40,6 +43,8 @@ AHEAD: Final = timedelta(days=1)
 _ROOT_CA: Final = "kube-root-ca.crt"
 _TEMPLATE_HASH: Final = "pod-template-hash"
 _TIMES: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_SCHEDULER: Final = re.compile(r"0/\d+ nodes are available: (.*?)(?=\.(?: |$)|$)")
+"""How many nodes there are, and by each reason how many of them it rules out."""
 _ADDRESSES: Final = re.compile(r"(?!127\.|0\.)\d{1,3}(?:\.\d{1,3}){3}")
 
 
@@ -119,7 +124,14 @@ class _Words:
         if _ADDRESSES.fullmatch(text):
             return ADDRESS
         text = _TIMES.sub(lambda t: TIME if self._span.has(t[0]) else t[0], text)
+        text = _SCHEDULER.sub(lambda found: _without_numbers(found[1]), text)
         return self._pattern.sub(lambda word: self._words[word[0]], text)
+
+
+def _without_numbers(reasons: str) -> str:
+    """The scheduler's words, which it sorts by the numbers too."""
+    named = sorted(re.sub(r"^\d+", NODES, one) for one in re.split(r", (?=\d+ )", reasons))
+    return f"0/{NODES} nodes are available: {', '.join(named)}"
 
 
 def _kept(manifest: Manifest) -> Manifest:
