@@ -1,6 +1,7 @@
 """A campaign counts what happened, what did not, and what was found."""
 
 import asyncio
+import dataclasses
 import json
 
 import pytest
@@ -164,15 +165,16 @@ def test_every_plan_is_kept_with_its_outcome_ready_for_replay(tmp_path):
 
 
 BOUNDS = [
-    pytest.param("num_starved", results.MOST_STARVED, "starved", id="starved"),
-    pytest.param("num_unreached", results.MOST_UNREACHED, "unreached", id="unreached"),
+    pytest.param({"num_starved": 2}, results.MOST_STARVED, "starved", id="starved"),
+    pytest.param({"num_unreached": 2}, results.MOST_UNREACHED, "unreached", id="unreached"),
+    pytest.param({"is_reached": False}, results.MOST_MISSED, "missed", id="missed"),
 ]
 
 
-@pytest.mark.parametrize(("name", "most", "told"), BOUNDS)
-def test_too_many_repeats_are_told(name, most, told):
+@pytest.mark.parametrize(("change", "most", "told"), BOUNDS)
+def test_too_many_of_a_kind_are_told(change, most, told):
     well, num_allowed = Judged(KILL, (), True), int(most * 100)
-    repeated = Judged(KILL, (), True, **{name: 2})
+    repeated = dataclasses.replace(well, **change)
     assert tallied(*[repeated] * num_allowed, *[well] * (100 - num_allowed)).excess == []
     too_many = tallied(*[repeated] * (num_allowed + 1), *[well] * (99 - num_allowed))
     assert too_many.as_object()["excess"] == [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fairlead_chaos import rights
-from fairlead_chaos.results import MOST_STARVED, MOST_UNREACHED, ROOT
+from fairlead_chaos.results import MOST_MISSED, MOST_STARVED, MOST_UNREACHED, ROOT
 from fairlead_chaos.rights import Comparison
 
 FOLDER: Final = ROOT / "docs" / "testing"
@@ -56,9 +56,9 @@ _CAMPAIGNS: Final = {
 _CAMPAIGNS_SAY: Final = f"""\
 A run is made again whose point did not come, since timing moves it, and one that was starved: its
 operator could not renew its lease in time, or waited for an answer in vain. A campaign fails where
-more than {MOST_STARVED:.0%} of its plans were starved, or more than {MOST_UNREACHED:.0%} were not
-carried out at once. Only plans that happened count as runs; all plans, with what came out, stand
-beside the result files, ready for `replay`.
+more than {MOST_STARVED:.0%} of its plans were starved, more than {MOST_UNREACHED:.0%} were not
+carried out at once, or more than {MOST_MISSED:.0%} never were. Only plans that happened count as
+runs; all plans, with what came out, stand beside the result files, ready for `replay`.
 """
 
 

@@ -23,6 +23,8 @@ MOST_STARVED: Final = 0.02
 """Share of a campaign's plans, or walks, of which a run may have been starved."""
 MOST_UNREACHED: Final = 0.1
 """Share of a campaign's plans whose point may not have come in each run."""
+MOST_MISSED: Final = 0.02
+"""Share of a campaign's plans whose point may not have come in any run."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Tally:
         return [
             *too_many(self.starved, self.planned, "plans starved", MOST_STARVED),
             *too_many(self.unreached, self.planned, "plans unreached", MOST_UNREACHED),
+            *too_many(self.missed.total(), self.planned, "plans missed", MOST_MISSED),
         ]
 
     def as_object(self) -> dict[str, Any]:
