@@ -5,7 +5,6 @@ alone. The references are learned here, so the sample follows the product.
 """
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 import pytest
@@ -58,10 +57,10 @@ def named(plan):
     return "-".join([plan.scenario, *words])
 
 
-@pytest.fixture(scope="module")
-def used(world):
-    """What the operators call from here on."""
-    with contextlib.closing(usage.Usage(world)) as opened:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def used(world):
+    """What the operators call from here on, read while they do: the log's files don't last."""
+    async with usage.following(world) as opened:
         yield opened
 
 
