@@ -60,6 +60,9 @@ class Admin:
     async def delete(self, *_):
         pass
 
+    def patience(self, seconds):
+        return asyncio.timeout(seconds)
+
 
 class Gate:
     """Lets everything through."""
