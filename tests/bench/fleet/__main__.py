@@ -128,6 +128,7 @@ class Bench:
                     raise
                 print(f"{title}: {kind}: this course is gone again: {stuck}", flush=True)
                 courses.append(run.found | {"num_failed": run.found["num_failed"] + 1})
+                self.plane.serve_again()
         told = figures.of_courses(courses, how.num_jobs)
         said = f"running {told['running_last']:.1f} s"
         if how.to_complete:

@@ -97,6 +97,11 @@ class Plane:
         self.play(ends=self._ends)
         self.num_replays += 1
 
+    def serve_again(self):
+        """Start the API server anew, and with it all that it keeps in memory."""
+        self.opened.supervisor.stop("kube-apiserver")
+        control_plane.start(self.opened.parts, self.opened.supervisor, self.opened.server)
+
     async def account(self, name, folder):
         """A kubeconfig of an account that may do everything; the audit log tells it apart."""
         await self._make(
