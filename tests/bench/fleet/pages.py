@@ -73,7 +73,7 @@ ROWS = (
     ("unanswered requests", "failed", COUNT,
      "code 500 and above, or a broken connection: the operator's, the bench's own and kwok's"),
     ("courses repeated", "repeats", COUNT,
-     "at most 2, where one of the last two rows counted or nothing went on; figures: the last's"),
+     "at most 4, where one of the last two rows counted or nothing went on; figures: the last's"),
     ("memory, all run", "rss", MIB, "RSS"),
     ("… its own", "pss", MIB, "PSS"),
     ("memory after the restart", "rss_restarted", MIB, "RSS"),
