@@ -34,7 +34,7 @@ import figures  # noqa: E402
 import manifests  # noqa: E402
 import pages  # noqa: E402
 import plane as planes  # noqa: E402
-from moments import BARE, FAIRLEAD, NAIVE, Stuck  # noqa: E402
+from moments import BARE, FAIRLEAD, NAIVE  # noqa: E402
 
 from fairlead_cluster import pins  # noqa: E402
 
@@ -120,15 +120,7 @@ class Bench:
             if len(courses) == figures.MOST_COURSES:
                 break
             operator = await self._operator(kind, texts)
-            run = course.Run(self.plane, kind, operator, how, texts)
-            try:
-                courses.append(await run.whole())
-            except Stuck as stuck:
-                if len(courses) + 1 == figures.MOST_COURSES:
-                    raise
-                print(f"{title}: {kind}: this course is gone again: {stuck}", flush=True)
-                courses.append(run.found | {"num_failed": run.found["num_failed"] + 1})
-                self.plane.serve_again()
+            courses.append(await course.Run(self.plane, kind, operator, how, texts).whole())
         told = figures.of_courses(courses, how.num_jobs)
         said = f"running {told['running_last']:.1f} s"
         if how.to_complete:

@@ -70,12 +70,6 @@ class Operator:
             self._process.wait(120)
             self._retire()
 
-    def restart(self):
-        """Start it again where it goes on with nothing: kopf calls no event's handler twice."""
-        self.num_deaths += 1
-        self.kill()
-        self.start()
-
     def cpu(self):
         """CPU seconds of all its processes so far."""
         self.check()

@@ -1,6 +1,7 @@
 """One course of one contestant: N jobs to Running, at rest, restarted, suspended, to Complete."""
 
 import asyncio
+import contextlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -44,9 +45,9 @@ class Run:
         self.namespace = await self.plane.namespace("fleet")
         try:
             async with Moments(self.there, self.kind, self.namespace) as self.moments:
-                failed = self._num_failed()
+                failed = self.there.num_failed
                 await self._measured()
-                self.found["num_failed"] += self._num_failed() - failed
+                self.found["num_failed"] += self.there.num_failed - failed
         except Stuck as stuck:
             raise Stuck(f"{stuck}\n{await self._state()}") from None
         finally:
@@ -65,10 +66,6 @@ class Run:
         words = self.operator.log.read_text()[-2000:] if self.operator else ""
         running, seen = len(self.moments.running), len(self.moments.told)
         return "\n".join([f"heard of: {running} running, {seen} told", *told, words])
-
-    def _num_failed(self):
-        """How often the API server was unable to answer the bench, or kwok."""
-        return self.there.num_failed + self.plane.num_replays
 
     async def _measured(self):
         self.begun = self._mark()
@@ -116,14 +113,7 @@ class Run:
             if driver and driver.done():
                 driver.result()
 
-        patience = self.course.patience_seconds
-        await self.moments.until(lacking, what, patience, check, self._stalled)
-
-    def _stalled(self):
-        """Nothing happens: kwok has lost a request, or the naive operator an event's handling."""
-        self.plane.play_again()
-        if self.kind == NAIVE:
-            self.operator.restart()
+        await self.moments.until(lacking, what, self.course.patience_seconds, check)
 
     async def _to_running(self, names):
         """From the first request to the last pod's running."""
@@ -193,13 +183,11 @@ class Run:
     async def _to_complete(self, names):
         """From the first pod's end to the last object's Complete; pods end from now on."""
         before, moments = Cost.of(self), self.moments
-        driver = asyncio.create_task(self._drive()) if self.kind == BARE else None
-        self.plane.play(ends=True)
-        wanted = set(names)
-        await self._until(lambda: wanted - moments.complete.keys(), "all complete", driver)
-        if driver:
-            driver.cancel()
-        else:
+        async with self._driven() as driver:
+            self.plane.play(ends=True)
+            wanted = set(names)
+            await self._until(lambda: wanted - moments.complete.keys(), "all complete", driver)
+        if self.operator:
             await self.operator.level()
         begun = moments.first_over
         self.found |= {
@@ -208,6 +196,20 @@ class Run:
         }
         if self.operator:
             self.found["memory_complete"] = asdict(Memory.of(self.operator.pid))
+
+    @contextlib.asynccontextmanager
+    async def _driven(self):
+        """Drive the chain of bare Jobs meanwhile; an operator does that itself."""
+        if self.operator:
+            yield None
+            return
+        driver = asyncio.create_task(self._drive())
+        try:
+            yield driver
+        finally:
+            driver.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await driver
 
     async def _drive(self):
         """What a chain of bare Jobs takes at least: the next one as soon as one is complete."""

@@ -10,7 +10,7 @@ CURVE = tuple(range(0, 101, 5))
 """Shares, in percent, of which the result keeps the moment."""
 CHILDREN = ("configmaps", "services", "jobs")
 PARENTS = ("finetunejobs", "naivejobs")
-MOST_COURSES = 5
+MOST_COURSES = 3
 """How often a contestant goes a course that something else disturbs."""
 GOALS = {
     "running_ratio": 1.25,

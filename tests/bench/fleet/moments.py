@@ -10,7 +10,7 @@ from collections import Counter
 
 import client
 import manifests
-from plane import STALL_SECONDS, naive_path
+from plane import naive_path
 
 from fairlead_api import names
 
@@ -48,7 +48,7 @@ class Moments:
         self.stage_over = asyncio.Queue()
         """Name and stage of each Job that completes."""
         self._tasks = []
-        self._changed, self._last_event = asyncio.Event(), time.monotonic()
+        self._changed = asyncio.Event()
 
     async def __aenter__(self):
         pods = f"/api/v1/namespaces/{self._namespace}/pods"
@@ -73,8 +73,7 @@ class Moments:
 
         async def follow():
             async for type_, item in self._there.watch(path, query, version, accept):
-                self._last_event = time.monotonic()
-                see(type_, item, self._last_event)
+                see(type_, item, time.monotonic())
                 self._changed.set()
 
         self._tasks.append(asyncio.create_task(follow()))
@@ -120,19 +119,15 @@ class Moments:
         self._last_told[name] = said
         return name
 
-    async def until(self, lacking, what, seconds, check, stalled):
+    async def until(self, lacking, what, seconds, check):
         """Wait until the watches have told enough; fails when one of them breaks.
 
         ``lacking`` gives the names that are still waited for. ``check`` is called now and then and
-        raises when there is nothing to wait for any more, ``stalled`` when nothing happens.
+        raises when there is nothing to wait for any more.
         """
         deadline = time.monotonic() + seconds
-        self._last_event = time.monotonic()
         while left := lacking():
             check()
-            if time.monotonic() - self._last_event > STALL_SECONDS:
-                stalled()
-                self._last_event = time.monotonic()
             if time.monotonic() > deadline:
                 some = ", ".join(map(str, sorted(left)[:3]))
                 raise Stuck(f"never: {what}; {len(left)} lack, as {some}")

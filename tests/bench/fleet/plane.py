@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import json
 import sys
-import time
 import uuid
 
 import client
@@ -23,8 +22,6 @@ SYSTEM = "fairlead-bench-system"
 PROGRAMS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", kwok.NAME)
 TOKEN_SECONDS = 24 * 3600
 PATIENCE_SECONDS, READY_SECONDS = 1800, 300
-STALL_SECONDS = 60
-"""Without any event, or with pods that don't go: so long takes nothing but a request lost."""
 CR_PATH = f"/apis/{names.API_VERSION}"
 NAIVE_PATH = f"/apis/{manifests.NAIVE_GROUP}/{manifests.NAIVE_VERSION}"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -52,9 +49,6 @@ class Plane:
     def __init__(self, opened, there):
         self.opened, self.there = opened, there
         self.audit_folder = opened.where.audit_log.parent
-        self.num_replays = 0
-        """How often kwok was started anew, for it had given up on something."""
-        self._begun, self._ends = 0.0, False
 
     async def prepare(self, num_pods):
         """Make nodes for so many pods, our kinds and the accounts of the contestants."""
@@ -85,22 +79,10 @@ class Plane:
 
     def play(self, *, ends):
         """Let kwok run pods, or run and end them."""
-        self._begun, self._ends = time.monotonic(), ends
         file = self.opened.where.etc / f"bench-stages-{'ends' if ends else 'runs'}.yaml"
         folder = self.opened.cache.module_folder(control_plane.KWOK_MODULE, "kustomize/stage")
         control_plane.write(file, kwok.stages(folder, ends))
         self.opened.supervisor.start(kwok.component(self.opened.parts, file))
-
-    def play_again(self):
-        """Start kwok anew: a request of its own that times out it never repeats."""
-        self.opened.supervisor.stop(kwok.NAME)
-        self.play(ends=self._ends)
-        self.num_replays += 1
-
-    def serve_again(self):
-        """Start the API server anew, and with it all that it keeps in memory."""
-        self.opened.supervisor.stop("kube-apiserver")
-        control_plane.start(self.opened.parts, self.opened.supervisor, self.opened.server)
 
     async def account(self, name, folder):
         """A kubeconfig of an account that may do everything; the audit log tells it apart."""
@@ -148,7 +130,6 @@ class Plane:
 
     async def remove(self, name):
         """Delete a namespace of jobs and wait until nothing of it is left."""
-        self._begun = time.monotonic()
         for path in (CR_PATH + f"/namespaces/{name}/{names.FINETUNEJOB_PLURAL}", naive_path(name)):
             await self.there.call("DELETE", path)
         await self._strip(name)
@@ -156,8 +137,6 @@ class Plane:
         await self.there.call("DELETE", f"{VOLUMES}/{name}")
 
         async def is_gone():
-            if time.monotonic() - self._begun > STALL_SECONDS:
-                self.play_again()
             return await self.there.call("GET", f"{NAMESPACES}/{name}", but=(404,)) is None
 
         await until(is_gone, f"namespace {name} is gone")
