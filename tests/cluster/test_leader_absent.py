@@ -122,7 +122,7 @@ def phase(api, team, until):
 
 
 async def test_work_goes_on_without_an_operator_and_is_taken_up_where_it_is(
-    api, team, start, until, kubectl, make, runs, succeed, serves, phase, created_and_deleted
+    api, team, start, alike, kubectl, make, runs, succeed, serves, phase, created_and_deleted
 ):
     one = start("one")
     await one.leading()
@@ -149,12 +149,17 @@ async def test_work_goes_on_without_an_operator_and_is_taken_up_where_it_is(
         live = await api.get(kind, team, name)
         assert await api.delete(kind, team, name, live["metadata"]["uid"]) is None
 
-    async def nothing_left():
-        heads = [h for kind in kube.CHILDREN[:-1] for h in await api.list_heads(kind, team)]
-        left = {h["metadata"]["name"] for h in heads}
-        return not [name for name in left if name.startswith(("dropped", "withdrawn"))]
+    async def left():
+        present = [kind for kind in kube.CHILDREN if kind not in kube.OPTIONAL]
+        listed = [(kind.kind, await api.list_heads(kind, team)) for kind in present]
+        heads = [(kind, head["metadata"]) for kind, found in listed for head in found]
+        gone = ("dropped", "withdrawn")
+        return [(kind, head) for kind, head in heads if head["name"].startswith(gone)]
 
-    await until(nothing_left, "what was deleted is gone with its children")
+    async def nothing():
+        return []
+
+    await alike(left, nothing)  # what was deleted is gone with its children
 
     two = start("one")  # the same pod's next container: the Lease is its own
     await two.leading()

@@ -40,6 +40,7 @@ AGENT = f"{names.MANAGER_OPERATOR}/one"
 """How the wire signs what it carries, so that the audit log tells the replicas apart."""
 VERBS = {"POST": "create", "PATCH": "patch", "PUT": "update", "DELETE": "delete"}
 NOBODYS = {"leases", "tokenreviews", "secrets"}
+PRESENT = [kind for kind in kube.CHILDREN if kind not in kube.OPTIONAL]
 CREATED, GONE, CONFLICT = 201, 404, 409
 NUM_BURST = 60
 STOPPED_AT = 12
@@ -294,10 +295,9 @@ class Desk:
 
     async def children(self):
         """The uid of each child, by kind and name."""
-        kinds = (*kube.CHILDREN[:4], kube.DEPLOYMENT, kube.REVISION)
         return {
             (kind.kind, head["metadata"]["name"]): head["metadata"]["uid"]
-            for kind in kinds
+            for kind in PRESENT
             for head in await self._api.list_heads(kind, self.team)
             if self.is_mine(head["metadata"]["name"])
         }
@@ -463,7 +463,7 @@ async def test_a_leader_stopped_in_a_burst_changes_nothing_when_it_wakes(
         return len(await api.list_heads(kube.JOB, team)) == NUM_BURST
 
     async def children():
-        heads = [h for kind in kube.CHILDREN[:4] for h in await api.list_heads(kind, team)]
+        heads = [h for kind in PRESENT for h in await api.list_heads(kind, team)]
         return {head["metadata"]["uid"] for head in heads}
 
     await until(all_begun, "every job of the burst begins")
