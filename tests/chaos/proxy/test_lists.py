@@ -7,9 +7,11 @@ import time
 import aiohttp
 import pytest
 
-from fairlead_chaos import faults
+from fairlead_chaos import crds, faults
+from fairlead_chaos.admin import Admin
 from fairlead_chaos.faults import Kill, Moment, Told, Write
 from fairlead_chaos.run import ProxyError
+from fairlead_operator import kube
 
 pytestmark = pytest.mark.cluster
 HEADS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
@@ -19,6 +21,18 @@ AS_OF = [
     pytest.param(Told("MODIFIED", "configmaps", "made"), id="as-of-an-event"),
     pytest.param(Write("patch", "configmaps", "made"), id="as-of-a-write"),
 ]
+
+
+@pytest.fixture
+async def fine_tune_jobs(by_token, direct):
+    """The path of a kind whose first version is never kept.
+
+    Its CRD came later. Of Kubernetes' own kinds an API server keeps even that version, where it
+    began with an empty etcd and was quick.
+    """
+    async with Admin(by_token) as admin:
+        await crds.bring_ours(admin)
+    return kube.FINETUNEJOB.path(direct.path.split("/")[-2])
 
 
 @pytest.mark.parametrize("audited", [False, True], ids=["true-audit", "old-audit"])
@@ -71,7 +85,9 @@ async def test_second_restart_is_shown_the_present(chaos, direct, gone):
         assert (await one.caller.list())[0] == expected
 
 
-async def test_past_that_is_not_kept_fails_the_run_and_not_the_operator(chaos, direct, gone):
+async def test_past_that_is_not_kept_fails_the_run_and_not_the_operator(
+    chaos, gone, fine_tune_jobs
+):
     as_of = Write("create", "configmaps", "made")
     one = await chaos(Kill(AT, Moment.BEFORE_SEND), faults.OldList((), as_of))
     await one.caller.create("made")
@@ -79,13 +95,16 @@ async def test_past_that_is_not_kept_fails_the_run_and_not_the_operator(chaos, d
         await one.caller.create("last")
     await one.restart()
     assert (await one.caller.list())[0] == {}
+    one.caller.path = fine_tune_jobs
+    assert (await one.caller.list())[0] == {}
     with pytest.raises(aiohttp.ClientError):
         await anext(one.caller.watch("1"))
-    with pytest.raises(ProxyError, match="configmaps can't be watched from the past.*Expired"):
+    with pytest.raises(ProxyError, match="finetunejobs can't be watched from the past.*Expired"):
         await one.close()
 
 
-async def test_watch_from_a_version_that_is_not_kept_is_told_so(chaos):
+async def test_watch_from_a_version_that_is_not_kept_is_told_so(chaos, fine_tune_jobs):
     one = await chaos()
+    one.caller.path = fine_tune_jobs
     event = json.loads(await anext(one.caller.watch("1")))
     assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
