@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fairlead_cluster import commands, errors, progress
+from fairlead_cluster import commands, errors, progress, settings, state
 
 PACKAGES: Mapping[str, str] = {
     "ip": "iproute2",
@@ -23,6 +23,8 @@ NODE_PACKAGES: Mapping[str, str] = {
     "conntrack": "conntrack",
     "mount": "mount",
 }
+APT_SECONDS = 300
+"""For somebody else's apt to end: a new machine often updates itself."""
 ROOM_BYTES = {"state": 2_000_000_000, "cache": 3_000_000_000}
 """Free bytes below which a start or a build would fail half way."""
 
@@ -62,18 +64,23 @@ def ensure_packages(wanted: Mapping[str, str]) -> None:
         raise errors.HostUnfit(f"missing: {' '.join(missing)} (no apt-get here)", by_hand)
     if os.geteuid() != 0:
         raise errors.HostUnfit(f"missing: {' '.join(missing)} (only root may install it)", by_hand)
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with state.lock(settings.load().state_dir, "apt", "another process installs packages"):
+        if missing := missing_packages(wanted):
+            _install(missing, by_hand)
+    if still := missing_packages(wanted):
+        raise errors.HostUnfit(f"still missing after apt: {' '.join(still)}", by_hand)
+
+
+def _install(missing: Sequence[str], by_hand: str) -> None:
+    apt = ("apt-get", "--quiet", f"-oDPkg::Lock::Timeout={APT_SECONDS}")
     with progress.step(f"install {' '.join(missing)} with apt", 30):
-        for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *missing]):
+        for arguments in (("update",), ("install", "--yes", "--no-install-recommends", *missing)):
             commands.run(
-                ["apt-get", "--quiet", *arguments],
+                [*apt, *arguments],
                 what=f"install {' '.join(missing)}",
                 way_out=by_hand,
-                env=quiet,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
             )
-    still = missing_packages(wanted)
-    if still:
-        raise errors.HostUnfit(f"still missing after apt: {' '.join(still)}", by_hand)
 
 
 def require_room(folders: Iterable[tuple[Path, int]]) -> None:

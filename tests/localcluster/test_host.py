@@ -1,5 +1,6 @@
 """What the machine lacks is one line each, with the way out."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def test_an_apt_that_fails_names_the_packages(monkeypatch, tmp_path):
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with pytest.raises(errors.CommandFailed, match=r"install runc-of-nowhere .*no network"):
         host.ensure_packages({"no-such-runc": "runc-of-nowhere"})
 
@@ -72,12 +74,30 @@ def test_what_apt_installs_is_there_afterwards(monkeypatch, tmp_path):
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    as_always = f"noninteractive --quiet -oDPkg::Lock::Timeout={host.APT_SECONDS}"
     for _ in range(2):
         host.ensure_packages({"no-such-runc": "runc-of-nowhere", "sh": "dash"})
         assert (tmp_path / "calls").read_text().splitlines() == [
-            "noninteractive --quiet update",
-            "noninteractive --quiet install --yes --no-install-recommends runc-of-nowhere",
+            f"{as_always} update",
+            f"{as_always} install --yes --no-install-recommends runc-of-nowhere",
         ]
+
+
+def test_processes_that_install_at_the_same_time_wait_for_each_other(monkeypatch, tmp_path):
+    """An apt that refuses to run twice, as the real one does for its lists."""
+    (tmp_path / "apt-get").write_text(
+        f"#!/bin/sh\nmkdir {tmp_path}/busy || exit 100\nsleep 0.2\nrmdir {tmp_path}/busy\n"
+        f'case "$*" in *install*) ln -sf /bin/sh {tmp_path}/no-such-runc;; esac\n'
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with ThreadPoolExecutor() as pool:
+        wanted = {"no-such-runc": "runc-of-nowhere"}
+        for each in [pool.submit(host.ensure_packages, wanted) for _ in range(3)]:
+            each.result()
 
 
 def test_a_full_disk_is_found_before_anything_starts(tmp_path):
