@@ -144,7 +144,7 @@ async def test_a_start_waits_for_an_api_server_that_has_no_time(pass_time, caplo
             await asyncio.sleep(0)
         await pass_time(process.START_POLL_SECONDS)
     assert await asking
-    assert f"waiting for the API server to ask for our kinds: {error}" in caplog.text
+    assert f"can't ask for our kinds yet, trying again: {error}" in caplog.text
 
 
 async def test_a_start_that_is_refused_a_right_says_so_at_once():

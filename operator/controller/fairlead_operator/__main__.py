@@ -145,7 +145,7 @@ async def patiently(what: str, call: Callable[[], Awaitable[AnswerT]]) -> Answer
         try:
             return await call()
         except (kube.Unavailable, kube.Unauthorized) as error:
-            logger.warning("waiting for the API server to %s: %s", what, error)
+            logger.warning("can't %s yet, trying again: %s", what, error)
             await asyncio.sleep(START_POLL_SECONDS)
 
 
