@@ -124,10 +124,13 @@ async def _until(condition, what):
     """Wait until the coroutine function returns something true, and return that."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
-        with contextlib.suppress(kube.NotFound):
+        lacking = ""
+        try:
             if found := await condition():
                 return found
-        assert time.monotonic() < deadline, f"never came true: {what}"
+        except kube.NotFound as absent:
+            lacking = f" ({absent})"
+        assert time.monotonic() < deadline, f"never came true: {what}{lacking}"
         await asyncio.sleep(0.2)
 
 
