@@ -223,14 +223,25 @@ class Desk:
         await self.scale(3)
 
     async def has_three(self):
-        """Wait until the Deployment has as many replicas as were asked for last."""
+        """Wait until the Deployment has as many replicas as were asked for last, and their pods."""
 
         async def scaled():
-            heads = await self._api.list_heads(kube.DEPLOYMENT, self.team)
-            (name,) = (h["metadata"]["name"] for h in heads if self.is_mine(h["metadata"]["name"]))
-            return (await self._api.get(kube.DEPLOYMENT, self.team, name))["spec"]["replicas"] == 3
+            return await self._num_replicas() == await self._num_pods() == 3
 
         await self._until(scaled, f"{self.name} has three replicas")
+
+    async def _num_replicas(self):
+        """How many replicas the Deployment of the resource is to have; None without one."""
+        uid = (await self.live())["metadata"]["uid"]
+        heads = [h["metadata"] for h in await self._api.list_heads(kube.DEPLOYMENT, self.team)]
+        for head in heads:
+            if head["ownerReferences"][0]["uid"] == uid:
+                live = await self._api.get(kube.DEPLOYMENT, self.team, head["name"])
+                return live["spec"]["replicas"]
+        return None
+
+    async def _num_pods(self):
+        return [kind for kind, _ in await self.children()].count(kube.POD.kind)
 
     async def remake(self):
         await self.delete()
@@ -243,26 +254,25 @@ class Desk:
         """Leave it to the operator."""
 
     async def runs(self, attempt=1):
-        """Wait until an attempt of the first stage has its pod."""
+        """Wait until an attempt of the first stage has its pod, and no older one is left."""
 
         async def running():
             live = await self.live()
             batch = await self._api.get(kube.JOB, self.team, self.job(attempt))
             stage = (live.get("status") or {"stages": [{}]})["stages"][0]
             told = (stage.get("state"), stage.get("attempt"))
-            return told == ("Running", attempt) and batch["status"].get("active")
+            num_pods = batch["status"].get("active")
+            is_told = told == ("Running", attempt)
+            return is_told and num_pods and await self._num_pods() == num_pods
 
         await self._until(running, f"{self.name} prepares")
 
     async def serves(self):
-        """Wait until the Deployment stands and the status tells of it."""
+        """Wait until the Deployment stands with its pods, no older ones, and the status says so."""
 
         async def told():
-            live = await self.live()
-            heads = await self._api.list_heads(kube.DEPLOYMENT, self.team)
-            uid = live["metadata"]["uid"]
-            mine = [h for h in heads if h["metadata"]["ownerReferences"][0]["uid"] == uid]
-            return mine and (live.get("status") or {}).get("observedGeneration")
+            is_seen = ((await self.live()).get("status") or {}).get("observedGeneration")
+            return is_seen and await self._num_replicas() == await self._num_pods()
 
         await self._until(told, f"{self.name} has a Deployment")
 
@@ -391,7 +401,7 @@ async def woken(one):
 
 
 async def test_what_a_leader_sent_or_had_yet_to_send_before_it_slept_is_harmless(
-    start, wire, desk, until, written_since
+    start, wire, desk, until, alike, written_since
 ):
     one = start("one", KUBECONFIG=str(wire.kubeconfig))
     await one.leading()
@@ -433,10 +443,10 @@ async def test_what_a_leader_sent_or_had_yet_to_send_before_it_slept_is_harmless
         assert first in case.codes, name
         assert {*repeats} <= case.codes | {CONFLICT}, name
 
-        async def is_as_before(name=name):
-            return await desks[name].children() == before[name]
+        async def earlier(name=name):
+            return before[name]
 
-        await until(is_as_before, f"{name} is as it was")
+        await alike(desks[name].children, earlier)
         await case.rests(desks[name])
     moment = await woken(one)
     assert [sent for sent in wire.sent if sent.at > moment and sent.plural not in NOBODYS] == []
