@@ -11,7 +11,13 @@ import pytest
 
 
 def pytest_configure():
-    """Airflow makes its folder as soon as it is imported: not in the home of who runs the tests."""
+    """Keep the tests to what is theirs.
+
+    Airflow makes its folder as soon as it is imported: not in the home of who runs the tests. A
+    cluster is one of this machine's own, never the one that somebody works with.
+    """
+    os.environ["FAIRLEAD_PROVIDER"] = "embedded"
+    os.environ.pop("FAIRLEAD_CONTEXT", None)
     folder = tempfile.mkdtemp(prefix="fairlead-airflow-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["AIRFLOW_HOME"] = folder

@@ -78,6 +78,7 @@ def kinds_calls(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("FAIRLEAD_CLUSTER", "one")
     monkeypatch.delenv("FAIRLEAD_CONTEXT", raising=False)
+    monkeypatch.delenv("FAIRLEAD_PROVIDER", raising=False)
     return lambda: calls.read_text().splitlines()
 
 
