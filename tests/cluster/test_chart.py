@@ -13,6 +13,7 @@ import time
 import pytest
 import yaml
 
+from fairlead_chaos import rights
 from fairlead_cluster import programs, release, settings
 
 pytestmark = pytest.mark.cluster
@@ -52,6 +53,7 @@ class Tools:
 
     def __init__(self, cluster, helm):
         self.kubectl, self.helm, self.kubeconfig = cluster.kubectl, helm, cluster.kubeconfig
+        self.began = cluster.audit_mark()
 
     def _run(self, program, *arguments, stdin=None):
         words = [str(program), f"--kubeconfig={self.kubeconfig}", "-n", NAMESPACE, *arguments]
@@ -89,13 +91,15 @@ class Tools:
         resource, _, part = what.partition("/")
         flags = (f"--as={user}", f"--subresource={part}")
         done = self._run(self.kubectl, "auth", "can-i", verb, resource, *flags)
-        return done.stdout.strip() == "yes"
+        assert (answer := done.stdout.strip()) in ("yes", "no"), done.stderr
+        return answer == "yes"
 
 
 @pytest.fixture(scope="module")
 def tools(cluster):
     helm = programs.open_cache(settings.load().cache_dir).build(["helm"])["helm"]
     ready = Tools(cluster, helm)
+    ready.kube("delete", "namespace", NAMESPACE, "--ignore-not-found")  # a killed run's
     ready.install()
     yield ready
     ready.uninstall()
@@ -218,7 +222,7 @@ def test_operator_works_with_the_rights_and_settings_of_the_chart(tools, operato
             found = tools.kube("get", kind, "-o", "name", "-l", MANAGED).splitlines()
             if any(each.endswith(f"/{name}") or not name for each in found):
                 del waiting[kind]
-    assert refusals(cluster) == []
+    assert refusals(cluster, tools.began) == []
 
 
 def test_operator_of_one_namespace_works_there_and_nowhere_else(
@@ -236,23 +240,20 @@ def test_operator_of_one_namespace_works_there_and_nowhere_else(
     assert (
         tools.kube("get", "finetunejobs.fairlead.dev", "unserved", "-o", "jsonpath={.status}") == ""
     )
-    assert refusals(cluster) == []
+    assert refusals(cluster, tools.began) == []
 
 
 def moved(manifest, namespace):
     return manifest | {"metadata": manifest["metadata"] | {"namespace": namespace}}
 
 
-def refusals(cluster):
-    """What the API server refused the operator since the release is there."""
+def refusals(cluster, since):
+    """What the API server refused the operator for lack of a right since a mark of the log."""
     account = f"system:serviceaccount:{NAMESPACE}:chart-operator"
-    calls = [event for event in cluster.audited(account) if event["user"]["username"] == account]
+    told = cluster.audited(account, since)
+    calls = [event for event in told if event["user"]["username"] == account]
     assert calls
-    return [f"{event['verb']} {event['requestURI']}" for event in calls if code(event) == 403]
-
-
-def code(event):
-    return event.get("responseStatus", {}).get("code")
+    return rights.refused(calls)
 
 
 def test_upgrade_changes_only_what_was_asked(tools):

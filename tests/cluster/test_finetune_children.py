@@ -96,6 +96,7 @@ def await_true(what, *, seconds=90):
 @pytest.fixture(scope="module")
 def namespace(cluster):
     kubectl = Namespace(cluster)
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")  # a killed run's
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     body = {"apiVersion": "v1", "kind": "Namespace"}
     kubectl("apply", "-f", "-", body=body | {"metadata": {"name": NAMESPACE, "labels": labels}})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fairlead_cluster import settings, state
+from fairlead_cluster import down, settings, state
 
 pytestmark = pytest.mark.cluster
 
@@ -25,6 +25,8 @@ def written(ends_well, tmp_path_factory):
     """One round with few jobs, and a memory run beside few foreign pods."""
     if os.geteuid() != 0:
         pytest.skip("the embedded cluster needs root")
+    # What a killed run left would be taken for the user's own, and stay.
+    down.down(dataclasses.replace(settings.load(), name=CLUSTER))
     folder = tmp_path_factory.mktemp("bench")
     size = ("--jobs", str(NUM_JOBS), "--rounds", "1", "--probes", "3", "--patience", "300")
     more = ("--seed", "7", "--write", folder)

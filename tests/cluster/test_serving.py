@@ -170,6 +170,8 @@ def operator(cluster, namespaces, new_port, tmp_path_factory):
             "--filename=-",
             stdin=json.dumps(definition),
         )
+        established = ("--for=condition=Established", "--timeout=180s")
+        namespaces[0].run("wait", *established, "crd", definition["metadata"]["name"])
     path = tmp_path_factory.mktemp("operator") / "operator.log"
     with path.open("wb") as log:
         ports = {part: new_port() for part in ("METRICS", "PROBES", "PROGRESS")}

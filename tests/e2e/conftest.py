@@ -1,12 +1,12 @@
 """A whole cluster with Fairlead installed: real kubelet, real images, the chart as users get it."""
 
 import dataclasses
-import itertools
 import json
 import os
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -214,13 +214,10 @@ def installed() -> Installed:
     return Installed(opened, chart, references)
 
 
-_numbers = itertools.count(1)
-
-
 @pytest.fixture
 def kube(installed: Installed) -> Iterator[Kube]:
     """A namespace of the test's own under Pod Security "restricted", with a claim "storage"."""
-    fresh = _new_namespace(installed, f"e2e-{os.getpid()}-{next(_numbers)}")
+    fresh = _new_namespace(installed, f"e2e-{uuid.uuid4().hex[:8]}")
     yield fresh
     fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
 
@@ -228,7 +225,7 @@ def kube(installed: Installed) -> Iterator[Kube]:
 @pytest.fixture(scope="session")
 def shared_kube(installed: Installed) -> Iterator[Kube]:
     """As kube, shared by all tests: one base serves them all."""
-    fresh = _new_namespace(installed, f"e2e-{os.getpid()}")
+    fresh = _new_namespace(installed, f"e2e-{uuid.uuid4().hex[:8]}")
     yield fresh
     fresh.run("delete", "namespace", fresh.namespace, "--wait=false")
 

@@ -34,7 +34,8 @@ def test_both_replicas_run_and_one_leads(system):
 
 
 def test_gateway_of_the_chart_has_an_address(system):
-    gateway = system.wait("gateway", "fairlead", lambda found: found["status"].get("addresses"))
-    programmed = system.condition(gateway, "Programmed")
-    assert programmed is not None
-    assert programmed.status == "True", programmed.message
+    def programmed(found):
+        told = system.condition(found, "Programmed")
+        return told is not None and told.status == "True"
+
+    assert system.wait("gateway", "fairlead", programmed)["status"].get("addresses")

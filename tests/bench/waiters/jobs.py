@@ -69,7 +69,8 @@ class ControlPlane:
             if file.stat().st_mtime < since.timestamp():
                 continue
             with file.open() as lines:
-                ours = [line for line in lines if f'"namespace":"{namespace}"' in line]
+                whole = (line for line in lines if line.endswith("\n"))
+                ours = [line for line in whole if f'"namespace":"{namespace}"' in line]
             for event in map(json.loads, ours):
                 what = event["objectRef"]
                 begun = event["stage"] == "ResponseStarted"

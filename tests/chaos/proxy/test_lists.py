@@ -1,8 +1,10 @@
 """Old lists: a restarted informer is shown the past, as the API server keeps it."""
 
+import asyncio
 import dataclasses
 import json
 import time
+from http import HTTPStatus
 
 import aiohttp
 import pytest
@@ -15,6 +17,8 @@ from fairlead_operator import kube
 
 pytestmark = pytest.mark.cluster
 HEADS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+PATIENCE_SECONDS = 180  # other work runs on the same cores
+SELECTOR = "labelSelector=chaos.test/proxy"
 PAST_SECONDS = 6.0  # longer than a client on a busy machine takes for its lists
 AT = Write("create", "configmaps", "last")
 AS_OF = [
@@ -32,7 +36,11 @@ async def fine_tune_jobs(by_token, direct):
     """
     async with Admin(by_token) as admin:
         await crds.bring_ours(admin)
-    return kube.FINETUNEJOB.path(direct.path.split("/")[-2])
+    path = kube.FINETUNEJOB.path(direct.path.split("/")[-2])
+    async with asyncio.timeout(PATIENCE_SECONDS):  # it is listed before it can be watched
+        while (await direct.raw("GET", f"{path}?{SELECTOR}"))[0] != HTTPStatus.OK:
+            await asyncio.sleep(0.2)
+    return path
 
 
 @pytest.mark.parametrize("audited", [False, True], ids=["true-audit", "old-audit"])
