@@ -52,6 +52,15 @@ class RunningCluster:
     kubectl: Path
     audit_log: Path
 
+    @classmethod
+    def of(cls, opened):
+        return cls(
+            name=opened.where.name,
+            kubeconfig=opened.where.kubeconfig,
+            kubectl=opened.cache.path("kubectl"),
+            audit_log=opened.where.audit_log,
+        )
+
     def audit_mark(self):
         """How far the audit log has come: the size of each file by its first line."""
         with self._audit_files() as files:
@@ -112,12 +121,13 @@ def cluster() -> Iterator[RunningCluster]:
     opened = up.up(chosen, up.Wanted(control_plane_only=True, num_simulated_gpu_nodes=4))
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:  # the tests' loop stays
         runner.run(_clear_crds(opened.where.kubeconfig))
-    yield RunningCluster(
-        name=name,
-        kubeconfig=opened.where.kubeconfig,
-        kubectl=opened.cache.path("kubectl"),
-        audit_log=opened.where.audit_log,
-    )
+    yield RunningCluster.of(opened)
+
+
+@pytest.fixture(scope="session")
+def known():
+    """Makes of what ``up`` opened what the fixtures here know as a cluster."""
+    return RunningCluster.of
 
 
 async def _until(condition, what):

@@ -59,14 +59,9 @@ def opened():
 
 
 @pytest.fixture(scope="module")
-def cluster(opened):
+def cluster(opened, known):
     """The same, as this tier's fixtures know a cluster."""
-    return SimpleNamespace(
-        name=opened.where.name,
-        kubeconfig=opened.where.kubeconfig,
-        kubectl=opened.cache.path("kubectl"),
-        audit_log=opened.where.audit_log,
-    )
+    return known(opened)
 
 
 @pytest.fixture
