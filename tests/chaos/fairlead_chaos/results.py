@@ -147,7 +147,10 @@ def _found(judged: Judged) -> dict[str, Any]:
 
 
 def head(seed: int) -> dict[str, Any]:
-    """Of what code, when and on what kind of machine: nothing of the machine's own names."""
+    """Of what code, when and on what kind of machine: nothing of the machine's own names.
+
+    Ask at the begin: the code that runs is that of then.
+    """
     return {
         "commit": _commit(),
         "seed": seed,

@@ -105,7 +105,7 @@ def _keep(logs: Path, ending: Ending) -> None:
 
 async def faults(made: Chaos, name: str, course: Course) -> tuple[dict[str, Any], Tally]:
     """One campaign of faults against references that are learned: its file's body, its verdicts."""
-    began = time.monotonic()
+    head, began = results.head(course.seed), time.monotonic()
     everything = made.plans(plans.CAMPAIGNS[name])
     chosen = plans.drawn(everything, course.most, course.seed)
     course.say(f"{name}: {len(chosen)} of {len(everything)} plans")
@@ -114,7 +114,7 @@ async def faults(made: Chaos, name: str, course: Course) -> tuple[dict[str, Any]
         course.say(f"FOUND {line}")
     masks = {each: reference.masks.by_kind() for each, reference in made.references.items()}
     body = {"possible": len(everything), "masks": masks, **tally.as_object()}
-    return _body(name, course, began) | body, tally
+    return _body(name, course, head, began) | body, tally
 
 
 def undisturbed(wrong: Sequence[Judged]) -> list[str]:
@@ -122,8 +122,8 @@ def undisturbed(wrong: Sequence[Judged]) -> list[str]:
     return [f"{one.plan.scenario}: {finding}" for one in wrong for finding in one.findings]
 
 
-def _body(name: str, course: Course, began: float) -> dict[str, Any]:
-    return results.head(course.seed) | {
+def _body(name: str, course: Course, head: dict[str, Any], began: float) -> dict[str, Any]:
+    return head | {
         "campaign": name,
         "num_parallel": course.num_parallel,
         "seconds": round(time.monotonic() - began),
@@ -132,7 +132,7 @@ def _body(name: str, course: Course, began: float) -> dict[str, Any]:
 
 async def ways(lab: Lab, course: Course) -> dict[str, Any]:
     """The campaign of spec transitions; the body of its file."""
-    began = time.monotonic()
+    head, began = results.head(course.seed), time.monotonic()
     everything = [*transitions.ways(), *jobways.ways()]
     chosen = everything[:: -(-len(everything) // course.most)]  # evenly, where not all
     scratch: dict[str, Manifest] = {}
@@ -155,7 +155,7 @@ async def ways(lab: Lab, course: Course) -> dict[str, Any]:
         course.say(f"FOUND {line}")
     told = [way for way in chosen if way.name in judged]
     errors = (way.error for way in told)
-    return _body(TRANSITIONS, course, began) | {
+    return _body(TRANSITIONS, course, head, began) | {
         "possible": len(everything),
         "gone": len(told),
         "walks": num_walks,

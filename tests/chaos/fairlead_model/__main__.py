@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = arguments(argv)
     if asked.replay is not None:
         return again(asked.replay)
-    begin, scenarios = time.monotonic(), {}
+    head, begin, scenarios = results.head(asked.seed or 0), time.monotonic(), {}
     for name, counts in campaign(asked):
         scenarios[name] = counts
         if "violation" in counts:
@@ -107,7 +107,6 @@ def main(argv: list[str] | None = None) -> int:
     summed |= {"violations": violations, "seconds": round(time.monotonic() - begin, 1)}
     print(", ".join(f"{value:,} {key}" for key, value in summed.items()))
     if asked.write is not None:
-        head = results.head(asked.seed or 0)
         results.write(asked.write, head | summed | {"scenarios": scenarios})
     return int(violations > 0)
 
