@@ -288,6 +288,46 @@ async def test_no_child_is_brought_back_for_a_resource_that_is_gone(
     assert len(world.cluster.all(kube.CONFIG_MAP)) == is_made_anew
 
 
+@pytest.mark.parametrize(
+    "since",
+    [
+        pytest.param({"status": {"phase": "Newer", "observedGeneration": 1}}, id="status"),
+        pytest.param({"spec": {"suspend": True}}, id="spec"),
+    ],
+)
+@pytest.mark.parametrize("act", [CreateOnce, Apply])
+async def test_no_child_is_made_for_a_resource_as_it_was_before(world, job, child, act, since):
+    """What is missing may have come and gone since: the name of an attempt is free again."""
+    key = await world.make(job)
+    await world.drain()
+    (standing,) = world.cluster.all(kube.CONFIG_MAP)
+    live = await world.live(key)
+    world.plan = lambda job, *_: Plan(status=live["status"], acts=(act(child(job)),))
+    world.cluster.deafen()
+    world.cluster.edit(live, **{part: live[part] | since[part] for part in since})
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
+    world.store.drop(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
+    assert await world.reconciler.attempt(key) is Outcome.STALE
+    assert world.cluster.all(kube.CONFIG_MAP) == []
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+
+
+async def test_progress_keeps_no_child_away(world, job, child):
+    """It is written all the time, by another manager, and decides nothing."""
+    key = await world.make(job)
+    await world.drain()
+    (standing,) = world.cluster.all(kube.CONFIG_MAP)
+    status = (await world.live(key))["status"]
+    world.plan = lambda job, *_: Plan(status=status, acts=(CreateOnce(child(job)),))
+    world.cluster.deafen()
+    report = job | {"status": {"progress": {"step": 7}}}
+    await world.cluster.apply(report, subresource="status", manager="fairlead-progress")
+    await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
+    world.store.drop(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
+    assert await world.reconciler.attempt(key) is Outcome.DONE
+    assert len(world.cluster.all(kube.CONFIG_MAP)) == 1
+
+
 async def test_a_child_that_somebody_deleted_is_brought_back(world, job, child):
     key = await world.make(job)
     await world.drain()

@@ -127,7 +127,7 @@ class Reconciler:
             status = _with_error(plan.status, error)
             manifest = await self._write_status(key.kind, manifest, status)
         if manifest is seen and any(map(_brings_in, plan.acts)):
-            await self._check_alive(key, resource.metadata.uid)
+            await self._check_current(key, manifest)
         for step in plan.acts:
             await act.carry_out(step, resource.metadata.uid, self._cluster, self._store)
         if error:
@@ -160,17 +160,22 @@ class Reconciler:
         self._store.put(kind, written)
         return written
 
-    async def _check_alive(self, key: Key, uid: str) -> None:
-        """Raise Conflict where the resource is gone; a status that was just written tells as much.
+    async def _check_current(self, key: Key, seen: Manifest) -> None:
+        """Raise Conflict where a resource isn't as it was seen: it may want no such child now.
 
-        Watches keep no order among kinds: a child that is missed may be collected with it.
+        A status that was just written tells as much. Watches keep no order among kinds: a child
+        that is missed may be collected with its resource, or have ended long ago.
         """
         try:
-            live = kube.metadata(await self._cluster.get(key.kind, key.namespace, key.name))
+            live = await self._cluster.get(key.kind, key.namespace, key.name)
         except kube.NotFound as error:
             raise kube.Conflict(f"{key} is gone", error.status) from None
-        if live["uid"] != uid or live.get("deletionTimestamp"):
+        head, head_seen = kube.metadata(live), kube.metadata(seen)
+        if head["uid"] != head_seen["uid"] or head.get("deletionTimestamp"):
             raise kube.Conflict(f"{key} is on its way out, or another one of the name", 409)
+        is_edited = head.get("generation") != head_seen.get("generation")
+        if is_edited or _own_status(live) != _own_status(seen):
+            raise kube.Conflict(f"{key} was written since it was seen", 409)
 
     async def _read_again(self, key: Key) -> Outcome:
         """Renew the cache after a conflict: the resource, and its children if that was not it.
