@@ -113,6 +113,29 @@ async def test_pods_of_an_attempt_that_is_counted_are_not_asked_for(world, obser
     assert seen.pods == ()
 
 
+@pytest.mark.parametrize("role", ["stable", "candidate"])
+async def test_revision_that_an_old_listing_does_not_show_is_read(world, service, role):
+    """Else the service would be rendered anew, and its next revision be numbered before it."""
+    live = world.cluster.edit(await world.live(await world.make(service)), status={role: "abc"})
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_MODELSERVICE: "serve"}
+    made = thing(kube.REVISION, "serve-abc")
+    made["metadata"] |= {"labels": labels, "ownerReferences": [owner(live)]}
+    await world.cluster.create(made)
+    observer = Observer(world.cluster, Store(), lambda: 0.0)
+    for num_reads in (1, 0):
+        world.cluster.calls.clear()
+        seen = await observer.observe(SERVICE, ModelService.read(live))
+        assert [one["metadata"]["name"] for one in seen.revisions] == ["serve-abc"]
+        assert world.cluster.calls.count(("get", kube.REVISION, "serve-abc")) == num_reads
+
+
+async def test_revision_that_is_gone_is_none(world, service):
+    live = world.cluster.edit(await world.live(await world.make(service)), status={"stable": "abc"})
+    observer = Observer(world.cluster, Store(), lambda: 0.0)
+    seen = await observer.observe(SERVICE, ModelService.read(live))
+    assert seen.revisions == ()
+
+
 @pytest.mark.parametrize("owner_uid", [None, "before"], ids=["nothing", "of-the-job-before"])
 async def test_running_attempt_that_an_old_listing_does_not_show_is_read(world, job, owner_uid):
     """Else it would be counted as deleted, and then deleted."""

@@ -104,6 +104,7 @@ class Observer:
         if reference is not None:
             job = self._store.get(kube.FINETUNEJOB, key.namespace, reference.name)
         has_gateway_api = await self.serves_gateway_api()
+        await self._catch_up_revisions(key, service)
         return Observed(
             pods=self._store.children(key, kube.POD),
             config_maps=self._owned(key, kube.CONFIG_MAP, service),
@@ -139,6 +140,20 @@ class Observer:
             pods = self._store.children(key, kube.POD)
             if sum(plan.owned_by(pod, head["uid"]) for pod in pods) < num_ended:
                 await self._read_pods(key.namespace, head["uid"])
+
+    async def _catch_up_revisions(self, key: Key, service: ModelService) -> None:
+        """Read the revisions that the status names, where the watches lag.
+
+        Without them what is asked for would be rendered anew, which restarts pods where the
+        operator or its images have changed, and be numbered before them.
+        """
+        head, status = service.metadata, service.status
+        used = (revision for revision in (status.stable, status.candidate) if revision)
+        seen = {kube.metadata(c)["name"] for c in self._owned(key, kube.REVISION, service)}
+        for name in {names.revision_name(head.name, revision) for revision in used} - seen:
+            with suppress(kube.NotFound):
+                live = await self._cluster.get(kube.REVISION, key.namespace, name)
+                self._store.put(kube.REVISION, live)
 
     async def _read_pods(self, namespace: str, owner_uid: str) -> None:
         """Read a Job's pods: those alone, for many jobs may fall behind at once."""
