@@ -64,7 +64,8 @@ def ensure_packages(wanted: Mapping[str, str]) -> None:
         raise errors.HostUnfit(f"missing: {' '.join(missing)} (no apt-get here)", by_hand)
     if os.geteuid() != 0:
         raise errors.HostUnfit(f"missing: {' '.join(missing)} (only root may install it)", by_hand)
-    with state.lock(settings.load().state_dir, "apt", "another process installs packages"):
+    busy = "  … another process installs packages"
+    with state.lock(settings.load().state_dir, "apt", busy):
         if missing := missing_packages(wanted):
             _install(missing, by_hand)
     if still := missing_packages(wanted):

@@ -55,26 +55,32 @@ def test_without_root_the_packages_are_named(monkeypatch, tmp_path):
     assert not (tmp_path / "apt-get.called").exists()
 
 
-def test_an_apt_that_fails_names_the_packages(monkeypatch, tmp_path):
-    (tmp_path / "apt-get").write_text("#!/bin/sh\necho 'E: no network' >&2; exit 100\n")
-    (tmp_path / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+@pytest.fixture
+def apt(monkeypatch, tmp_path):
+    """Puts a script in the place of apt-get, for root."""
+
+    def put(script):
+        (tmp_path / "apt-get").write_text(f"#!/bin/sh\n{script}")
+        (tmp_path / "apt-get").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        monkeypatch.setattr("os.geteuid", lambda: 0)
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    return put
+
+
+def test_an_apt_that_fails_names_the_packages(apt):
+    apt("echo 'E: no network' >&2; exit 100\n")
     with pytest.raises(errors.CommandFailed, match=r"install runc-of-nowhere .*no network"):
         host.ensure_packages({"no-such-runc": "runc-of-nowhere"})
 
 
-def test_what_apt_installs_is_there_afterwards(monkeypatch, tmp_path):
+def test_what_apt_installs_is_there_afterwards(apt, tmp_path):
     """An apt that writes down its calls, and whose install makes the program."""
-    (tmp_path / "apt-get").write_text(
-        f'#!/bin/sh\necho "$DEBIAN_FRONTEND $@" >>{tmp_path}/calls\n'
+    apt(
+        f'echo "$DEBIAN_FRONTEND $@" >>{tmp_path}/calls\n'
         f'case "$*" in *install*) ln -s /bin/sh {tmp_path}/no-such-runc;; esac\n'
     )
-    (tmp_path / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     as_always = f"noninteractive --quiet -oDPkg::Lock::Timeout={host.APT_SECONDS}"
     for _ in range(2):
         host.ensure_packages({"no-such-runc": "runc-of-nowhere", "sh": "dash"})
@@ -84,16 +90,12 @@ def test_what_apt_installs_is_there_afterwards(monkeypatch, tmp_path):
         ]
 
 
-def test_processes_that_install_at_the_same_time_wait_for_each_other(monkeypatch, tmp_path):
+def test_processes_that_install_at_the_same_time_wait_for_each_other(apt, tmp_path):
     """An apt that refuses to run twice, as the real one does for its lists."""
-    (tmp_path / "apt-get").write_text(
-        f"#!/bin/sh\nmkdir {tmp_path}/busy || exit 100\nsleep 0.2\nrmdir {tmp_path}/busy\n"
+    apt(
+        f"mkdir {tmp_path}/busy || exit 100\nsleep 0.2\nrmdir {tmp_path}/busy\n"
         f'case "$*" in *install*) ln -sf /bin/sh {tmp_path}/no-such-runc;; esac\n'
     )
-    (tmp_path / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     with ThreadPoolExecutor() as pool:
         wanted = {"no-such-runc": "runc-of-nowhere"}
         for each in [pool.submit(host.ensure_packages, wanted) for _ in range(3)]:

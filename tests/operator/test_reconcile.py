@@ -266,18 +266,27 @@ async def test_a_status_that_comes_too_late_for_a_deleted_resource_is_no_failure
     assert await world.reconciler.attempt(key) is Outcome.GONE
 
 
+async def unheard(world, job, child, act):
+    """A job at rest that goes on wanting its child, and watches that tell no more.
+
+    Returns its key, the job and the child.
+    """
+    key = await world.make(job)
+    await world.drain()
+    live = await world.live(key)
+    (standing,) = world.cluster.all(kube.CONFIG_MAP)
+    world.plan = lambda job, *_: Plan(status=live["status"], acts=(act(child(job)),))
+    world.cluster.deafen()
+    return key, live, standing
+
+
 @pytest.mark.parametrize("is_made_anew", [False, True], ids=["deleted", "made-anew"])
 @pytest.mark.parametrize("act", [CreateOnce, Apply])
 async def test_no_child_is_brought_back_for_a_resource_that_is_gone(
     world, job, child, act, is_made_anew
 ):
     """Its children's end may be told before its own: watches of two kinds keep no order."""
-    key = await world.make(job)
-    await world.drain()
-    (standing,) = world.cluster.all(kube.CONFIG_MAP)
-    live = await world.live(key)
-    world.plan = lambda job, *_: Plan(status=live["status"], acts=(act(child(job)),))
-    world.cluster.deafen()
+    key, live, standing = await unheard(world, job, child, act)
     await world.cluster.delete(key.kind, key.namespace, key.name, live["metadata"]["uid"])
     if is_made_anew:
         await world.cluster.create(job)
@@ -298,12 +307,7 @@ async def test_no_child_is_brought_back_for_a_resource_that_is_gone(
 @pytest.mark.parametrize("act", [CreateOnce, Apply])
 async def test_no_child_is_made_for_a_resource_as_it_was_before(world, job, child, act, since):
     """What is missing may have come and gone since: the name of an attempt is free again."""
-    key = await world.make(job)
-    await world.drain()
-    (standing,) = world.cluster.all(kube.CONFIG_MAP)
-    live = await world.live(key)
-    world.plan = lambda job, *_: Plan(status=live["status"], acts=(act(child(job)),))
-    world.cluster.deafen()
+    key, live, standing = await unheard(world, job, child, act)
     world.cluster.edit(live, **{part: live[part] | since[part] for part in since})
     await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
     world.store.drop(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
@@ -314,12 +318,7 @@ async def test_no_child_is_made_for_a_resource_as_it_was_before(world, job, chil
 
 async def test_progress_keeps_no_child_away(world, job, child):
     """It is written all the time, by another manager, and decides nothing."""
-    key = await world.make(job)
-    await world.drain()
-    (standing,) = world.cluster.all(kube.CONFIG_MAP)
-    status = (await world.live(key))["status"]
-    world.plan = lambda job, *_: Plan(status=status, acts=(CreateOnce(child(job)),))
-    world.cluster.deafen()
+    key, _, standing = await unheard(world, job, child, CreateOnce)
     report = job | {"status": {"progress": {"step": 7}}}
     await world.cluster.apply(report, subresource="status", manager="fairlead-progress")
     await world.cluster.delete(kube.CONFIG_MAP, "team", "tune-run", standing["metadata"]["uid"])
