@@ -14,6 +14,8 @@ from types import MappingProxyType
 from typing import Any, Final, Self, TypeAlias
 
 Manifest: TypeAlias = dict[str, Any]
+DECISION: Final = "authorization.k8s.io/decision"
+"""Annotation of an audit event: allow or forbid."""
 Event: TypeAlias = dict[str, Any]
 """One entry of the API server's audit log, level Metadata or more."""
 
@@ -243,7 +245,7 @@ def refused(events: Iterable[Event]) -> list[str]:
     return [
         f"{event['user']['username']}: {event['verb']} {event['requestURI']}"
         for event in events
-        if (event.get("annotations") or {}).get("authorization.k8s.io/decision") == "forbid"
+        if (event.get("annotations") or {}).get(DECISION) == "forbid"
     ]
 
 
