@@ -10,7 +10,7 @@ import aiohttp
 
 from fairlead_airflow import asynchooks, hooks, watch
 from fairlead_airflow.manifests import Manifest
-from fairlead_api import names
+from fairlead_api import names, nesting
 
 _READ_SECONDS: Final = 60
 _SILENCE_SECONDS: Final = 150  # bookmarks come each minute: longer silence is a dead connection
@@ -28,14 +28,14 @@ class Connection:
     async def page(self, limit: int, token: str) -> Manifest:
         """A page of the list."""
         async with self._answer("GET", self._path, {"limit": limit, "continue": token}) as answer:
-            found: Manifest = await answer.json()
+            found: Manifest = nesting.loads(await answer.read())
         return found
 
     async def read(self, name: str) -> Manifest | None:
         """One resource; None where there is none."""
         try:
             async with self._answer("GET", f"{self._path}/{name}") as answer:
-                found: Manifest = await answer.json()
+                found: Manifest = nesting.loads(await answer.read())
         except hooks.Refused as refused:
             if refused.status != 404:
                 raise

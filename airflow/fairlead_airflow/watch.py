@@ -9,7 +9,6 @@ for one list.
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -18,6 +17,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
 
 from fairlead_airflow.manifests import Manifest
+from fairlead_api import nesting
 
 CHUNK: Final = 500  # resources a page of a list
 WATCH_SECONDS: Final = 300  # then the stream is opened anew, give or take a quarter
@@ -279,4 +279,4 @@ async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[Manifest]:
         *whole, pending = (pending + chunk).split(b"\n")
         for line in whole:
             if line.strip():
-                yield json.loads(line)
+                yield nesting.loads(line)

@@ -305,3 +305,13 @@ async def test_events_are_lines_however_the_stream_is_cut(cuts):
             yield cut
 
     assert [event async for event in watch.lines(chunks())] == [{"a": 1}, {"b": 2}]
+
+
+async def test_an_event_that_is_too_deep_for_python_ends_no_stream():
+    """Somebody else's resource of the namespace comes on the same stream as everybody's."""
+
+    async def chunks():
+        yield b'{"deep": ' + b"[" * 5000 + b"]" * 5000 + b'}\n{"b": 2}\n'
+
+    first, second = [event async for event in watch.lines(chunks())]
+    assert (list(first), second) == (["deep"], {"b": 2})

@@ -37,3 +37,21 @@ from fairlead_api import deepspeed
 )
 def test_owned_keys_are_found_at_any_depth(config, paths):
     assert deepspeed.refused(config) == paths
+
+
+def nested(num_levels, outer):
+    """A configuration of so many objects and lists in each other."""
+    value = 1
+    for _ in range(num_levels - 1):
+        value = outer(value)
+    return {"a": value}
+
+
+@pytest.mark.parametrize("outer", [lambda inner: {"a": inner}, lambda inner: [inner]])
+@pytest.mark.parametrize(
+    ("num_levels", "expected"), [(1, False), (16, False), (17, True), (900, True)]
+)
+def test_config_of_too_many_levels_is_found(outer, num_levels, expected):
+    config = nested(num_levels, outer)
+    assert deepspeed.is_too_deep(config) == expected
+    assert deepspeed.refused(config) == []

@@ -5,7 +5,7 @@ A key is owned when a typed field of the spec or the trainer decides it, or when
 read or listen outside the job's folder.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 _OURS: Final = "decided by the trainer"
@@ -40,6 +40,22 @@ OWNED: Final[Mapping[str, str]] = {
     "zero_optimization.offload_optimizer.nvme_path": _ELSEWHERE,
 }
 """Every such key by its dotted path, with the reason."""
+MAX_LEVELS: Final = 16
+"""Objects and lists in each other; DeepSpeed's own options have four."""
+_LONGEST: Final = max(path.count(".") for path in OWNED)
+
+
+def is_too_deep(config: Mapping[str, Any]) -> bool:
+    """Whether objects and lists are in each other more often than ``MAX_LEVELS``."""
+    level: list[Any] = [config]
+    for _ in range(MAX_LEVELS):
+        within = [inner for outer in level for inner in _values(outer)]
+        level = [value for value in within if isinstance(value, Mapping | list)]
+    return bool(level)
+
+
+def _values(outer: Mapping[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, Mapping) else outer
 
 
 def refused(config: Mapping[str, Any]) -> list[str]:
@@ -50,5 +66,5 @@ def refused(config: Mapping[str, Any]) -> list[str]:
 def _paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in config.items():
         yield prefix + key
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and prefix.count(".") < _LONGEST:
             yield from _paths(value, f"{prefix}{key}.")

@@ -10,13 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any, Final
 
 import kopf
-from kopf._cogs.clients import watching  # not public, as the next; the version is pinned
+from kopf._cogs.clients import api, watching  # not public, as the next; the version is pinned
 from kopf._core.reactor import inventory, queueing
 
-from fairlead_api import names
+from fairlead_api import names, nesting
 from fairlead_operator import kube
 from fairlead_operator.intake import Intake
 from fairlead_operator.kube import Kind
@@ -149,10 +150,26 @@ def _straight(intake: Intake) -> Iterator[None]:
         queueing.watcher = usual
 
 
+@contextmanager
+def _deep() -> Iterator[None]:
+    """Inside, kopf reads what is nested however deep: one such object must not end all watches."""
+    usual = {part: vars(api)[part] for part in ("json", "get")}
+
+    async def get(url: str, **options: Any) -> Any:
+        async with await api.request(method="get", url=url, **options) as response:
+            return nesting.loads(await response.read())
+
+    vars(api).update(json=SimpleNamespace(loads=nesting.loads), get=get)
+    try:
+        yield
+    finally:
+        vars(api).update(usual)
+
+
 async def run(intake: Intake, namespaces: Collection[str]) -> None:
     """Watch until a signal comes; raises when a watch dies."""
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    with _straight(intake):
+    with _deep(), _straight(intake):
         await kopf.operator(
             registry=registry(intake),
             clusterwide=not namespaces,

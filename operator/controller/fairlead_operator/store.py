@@ -6,13 +6,14 @@ change the cache by accident. Own writes are put in at once, and an event older 
 held is passed over: a reconcile always sees at least what it wrote.
 """
 
-import json
 import sys
 import zlib
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+
+import pydantic_core
 
 from fairlead_api import names
 from fairlead_api.conditions import FineTuneJobCondition
@@ -143,7 +144,7 @@ class Store:
 
     def _encoded(self, kind: Kind, manifest: Manifest) -> bytes:
         """JSON, compressed by what the first object of the kind has in common with it."""
-        content = json.dumps(manifest, separators=(",", ":")).encode()
+        content = pydantic_core.to_json(manifest)
         shape = self._shapes.setdefault(kind, content[:_SHAPE_BYTES])
         packer = zlib.compressobj(
             _LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY, zlib.Z_DEFAULT_STRATEGY, shape
@@ -152,7 +153,7 @@ class Store:
 
     def _decoded(self, kind: Kind, entry: _Entry) -> Manifest:
         content = zlib.decompressobj(_WINDOW, self._shapes[kind]).decompress(entry.content)
-        decoded: dict[str, Any] = json.loads(content)
+        decoded: dict[str, Any] = pydantic_core.from_json(content)
         return decoded
 
     def _link(self, kind: Kind, entry: _Entry, job: str) -> None:

@@ -1,5 +1,7 @@
 """What stops a job from running is a condition that goes away when it is mended."""
 
+import json
+
 import pytest
 
 from fairlead_operator.finetune import arguments, config
@@ -63,6 +65,13 @@ FROM_CLAIM = [{"name": "rows", "uri": "pvc://data/rows"}]
             "ArgumentRefused",
             "spec.deepspeed.config: zero_optimization.stage",
             id="deepspeed-key",
+        ),
+        pytest.param(
+            {"deepspeed": {"config": {"a": json.loads("[" * 20 + "]" * 20)}}},
+            {"store": RWO},
+            "ArgumentRefused",
+            "spec.deepspeed.config: more than 16 objects and lists are in each other",
+            id="deepspeed-levels",
         ),
         pytest.param(
             {"datasets": [{"name": f"d{n}", "inline": '"' * 131072} for n in range(4)]},

@@ -43,6 +43,12 @@ def _arguments(spec: FineTuneJobSpec, options: Options) -> Refusal | None:
             " create the job without, or ask the administrator"
         )
         return Refusal(Reason.ARGUMENT_REFUSED, text)
+    if deepspeed.is_too_deep(spec.deepspeed.config):
+        text = (
+            f"spec.deepspeed.config: more than {deepspeed.MAX_LEVELS} objects and lists are in each"
+            " other; create the job without"
+        )
+        return Refusal(Reason.ARGUMENT_REFUSED, text)
     paths = deepspeed.refused(spec.deepspeed.config)
     if paths:
         text = (
