@@ -55,7 +55,7 @@ async def comes_up(service):
 
 def has_begun(job):
     stages = states.status_of(job).get("stages") or []
-    return any(stage["attempt"] > 0 for stage in stages)
+    return any(stage.get("attempt") for stage in stages)
 
 
 async def is_upgraded(job):

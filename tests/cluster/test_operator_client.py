@@ -19,14 +19,19 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(params=["memory", "real"])
-async def api(request):
+def running(request):
+    """The running cluster, or None; not asked for by ``api``: it needs an event loop of its own."""
+    return request.getfixturevalue("cluster") if request.param == "real" else None
+
+
+@pytest.fixture
+async def api(running):
     """A cluster with an empty namespace called ``api.team``."""
-    if request.param == "memory":
+    if running is None:
         memory = MemoryCluster()
         memory.team = "team"
         yield memory
         return
-    running = request.getfixturevalue("cluster")
     config = client.Configuration()
     await client.load_kube_config(str(running.kubeconfig), client_configuration=config)
     real = client.ApiCluster(config, lambda *_: None)
@@ -187,6 +192,20 @@ async def test_two_managers_share_a_status_and_neither_touches_the_spec(api, job
     assert live["spec"]["model"] == job["spec"]["model"]
 
 
+@pytest.mark.parametrize("running", ["real"], indirect=True)
+async def test_owner_of_a_condition_is_kept_and_not_of_its_fields(api, job):
+    """The fields would be half of what the API server keeps of a job, and handles at each write."""
+    made = await api.create(job)
+    head = {part: made["metadata"][part] for part in ("name", "namespace", "uid")}
+    bare = {"apiVersion": job["apiVersion"], "kind": job["kind"], "metadata": head}
+    now = made["metadata"]["creationTimestamp"]
+    said = {"type": "Admitted", "status": "True", "reason": "Fits", "lastTransitionTime": now}
+    live = await api.apply(bare | {"status": {"conditions": [said]}}, subresource="status")
+    (ours,) = [m for m in live["metadata"]["managedFields"] if m.get("subresource") == "status"]
+    owned = ours["fieldsV1"]["f:status"]["f:conditions"]
+    assert owned == {'k:{"type":"Admitted"}': {}}
+
+
 async def test_discovery_knows_what_is_served(api):
     assert await api.serves(kube.FINETUNEJOB)
     absent = kube.Kind("nowhere.example/v1", "Nothing", "nothings")
@@ -195,7 +214,7 @@ async def test_discovery_knows_what_is_served(api):
     assert not await api.serves(absent)
 
 
-@pytest.mark.parametrize("api", ["real"], indirect=True)
+@pytest.mark.parametrize("running", ["real"], indirect=True)
 async def test_an_unknown_field_is_refused_by_name(api, job):
     with pytest.raises(kube.Invalid, match="spec.lerningRate"):
         await api.create(job | {"spec": job["spec"] | {"lerningRate": 1}})

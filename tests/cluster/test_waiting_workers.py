@@ -9,6 +9,7 @@ import json
 import pytest
 
 from fairlead_api import names
+from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.finetunestatus import Stage
 from fairlead_api.termination import Cause, PreparedData, Termination, TrainingResult
 from fairlead_operator import kube
@@ -42,7 +43,8 @@ def status(api, team):
     class Status:
         async def train(self):
             live = await api.get(kube.FINETUNEJOB, team, "tune")
-            return next(each for each in live["status"]["stages"] if each["name"] == "Train")
+            stages = FineTuneJob.read(live).status.stages
+            return next(each for each in stages if each.name is Stage.TRAIN)
 
         async def condition(self, type_):
             live = await api.get(kube.FINETUNEJOB, team, "tune")
@@ -79,9 +81,9 @@ async def test_workers_without_room_wait_on_with_the_schedulers_reason_and_no_fa
         f" {scheduler['message']}"
     )
     stage = await status.train()
-    assert (stage["state"], stage["failures"], stage["disruptions"]) == ("Running", 0, 0)
+    assert (stage.state, stage.failures, stage.disruptions) == ("Running", 0, 0)
     done = Termination(cause=Cause.SUCCEEDED, training=TRAINED).to_message()
     await end_attempt(worker, 0, done)
     await until(trained, "the workers that waited have trained")
     stage = await status.train()
-    assert (stage["attempt"], stage["failures"], stage["disruptions"]) == (1, 0, 0)
+    assert (stage.attempt, stage.failures, stage.disruptions) == (1, 0, 0)

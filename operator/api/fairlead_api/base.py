@@ -86,9 +86,14 @@ class SpecModel(Model):
 
 
 class StatusModel(Model):
-    """A part that we write: a field of a newer version is passed over when reading."""
+    """A part that we write: a field of a newer version is passed over when reading.
+
+    It has one writer, who writes it whole: whose it is needs to be known, not whose each of its
+    fields is, which the API server would keep in the object and work out at each write.
+    """
 
     model_config = ConfigDict(extra="ignore")
+    atomic: ClassVar[bool] = True
 
 
 class ObjectMeta(StatusModel):

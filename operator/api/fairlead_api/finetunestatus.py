@@ -4,7 +4,7 @@ Written by the operator, but for ``progress``, which has a field manager of its 
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -82,6 +82,8 @@ class Workers(StatusModel):
 class FineTuneJobStatus(StatusModel):
     """What became of the job."""
 
+    atomic: ClassVar[bool] = False  # progress has a writer of its own; others may add conditions
+
     phase: Annotated[str, Field(max_length=32)] = ""
     """One word for people; programs read conditions."""
     reason: Annotated[str, Field(max_length=64)] = ""
@@ -98,3 +100,16 @@ class FineTuneJobStatus(StatusModel):
     """Digest of the prepared training data."""
     artifact: Artifact | None = None
     """The trained model, once exported."""
+
+    def as_object(self) -> dict[str, Any]:
+        """The status as it is written: stages without counters at zero and without empty texts.
+
+        As ``omitempty`` leaves them out of Kubernetes' own types. They would be most of a status,
+        which the API server decodes, checks and sends to every watcher at each write.
+        """
+        plain = super().as_object()
+        plain["stages"] = [
+            {field: value for field, value in stage.items() if value not in (0, "")}
+            for stage in plain["stages"]
+        ]
+        return plain

@@ -159,6 +159,8 @@ class PinnedModel(StatusModel):
 class ModelServiceStatus(StatusModel):
     """What became of the service."""
 
+    atomic: ClassVar[bool] = False  # others may add conditions
+
     observed_generation: Annotated[int, Field(ge=0)] = 0
     conditions: Annotated[list[Condition], Field(max_length=32)] = []
     replicas: Annotated[int, Field(ge=0)] = 0

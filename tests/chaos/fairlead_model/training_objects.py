@@ -44,7 +44,7 @@ def uncounted(resource: Obj) -> dict[str, Manifest]:
     return {
         names.stage_job_name(NAME, stage["name"], stage["attempt"]): stage
         for stage in stages
-        if stage["attempt"] > stage["countedAttempt"]
+        if stage.get("attempt", 0) > stage.get("countedAttempt", 0)
     }
 
 

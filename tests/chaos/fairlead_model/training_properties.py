@@ -106,8 +106,8 @@ def _deleted(before: State, write: Write) -> str:
         return ""
     stage, number = objects.attempt_of(gone)
     stands = objects.stage_of(job, stage)
-    is_newest = number == stands["attempt"]
-    if is_newest and stands["state"] != "Failed" and stands["countedAttempt"] < number:
+    is_newest = number == stands.get("attempt", 0)
+    if is_newest and stands["state"] != "Failed" and stands.get("countedAttempt", 0) < number:
         return f"{gone} is deleted, but its attempt is live"
     return ""
 
@@ -121,7 +121,7 @@ def _status_written(before: State, after: State) -> str:
         was, stands = objects.stage_of(old, stage), objects.stage_of(new, stage)
         for count in ("attempt", "failures", "disruptions", "countedAttempt"):
             if stands.get(count, 0) < was.get(count, 0):
-                return f"{count} of {stage} goes back from {was[count]} to {stands.get(count)}"
+                return f"{count} of {stage} goes back from {was[count]} to {stands.get(count, 0)}"
         if was.get("state") in ("Succeeded", "Failed") and was != stands:
             return f"{stage} was {was['state']} and now is {stands}"
         if was.get("countedAttempt", 0) < stands.get("countedAttempt", 0):
@@ -146,7 +146,7 @@ def _miscounted(before: State, stage: str, stands: Manifest) -> str:
     is_ours = job is not None and job.owner == before.doing.seen.uid
     if job is None or not is_ours or before.doing.seen.manifest["spec"]["suspend"]:
         return ""
-    if stands["cause"] == "JobDeleted":
+    if stands.get("cause") == "JobDeleted":
         return f"{name} is counted as deleted, but is there"
     told = [
         pod
@@ -154,5 +154,5 @@ def _miscounted(before: State, stage: str, stands: Manifest) -> str:
         if pod.owner == job.uid and objects.tells_result(pod)
     ]
     if told and objects.has(job, "Complete") and stands["state"] != "Succeeded":
-        return f"{name} is counted as {stands['cause']}, but told its success"
+        return f"{name} is counted as {stands.get('cause')}, but told its success"
     return ""

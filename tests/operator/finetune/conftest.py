@@ -15,6 +15,7 @@ import pytest
 
 from fairlead_api import names
 from fairlead_api.finetunejob import FineTuneJob
+from fairlead_api.finetunestatus import StageStatus
 from fairlead_api.termination import EXIT_CODES, Cause, Termination
 from fairlead_operator import kube
 from fairlead_operator.finetune.options import Options
@@ -84,11 +85,12 @@ class World:
         return self.body.get("status", {})
 
     def stage(self, name: str) -> Manifest:
-        return next(stage for stage in self.status["stages"] if stage["name"] == name)
+        """What the status says of a stage, also what it leaves out."""
+        found = next(stage for stage in self.status["stages"] if stage["name"] == name)
+        return StageStatus.model_validate(found).model_dump(mode="json", by_alias=True)
 
     def stage_of(self, job: str) -> Manifest:
-        label = self.jobs[job]["metadata"]["labels"][STAGE]
-        return next(s for s in self.status["stages"] if s["name"].lower() == label)
+        return self.stage(self.jobs[job]["metadata"]["labels"][STAGE].capitalize())
 
     def condition(self, type_: str) -> Manifest | None:
         found = (c for c in self.status.get("conditions", []) if c["type"] == type_)

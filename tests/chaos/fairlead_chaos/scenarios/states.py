@@ -65,7 +65,7 @@ def is_at(stage: Stage, attempt: int = 1) -> Holds:
 
     def holds(found: Manifest | None) -> bool:
         return any(
-            one["name"] == stage and one["state"] == "Running" and one["attempt"] == attempt
+            one["name"] == stage and one["state"] == "Running" and one.get("attempt") == attempt
             for one in status_of(found).get("stages") or []
         )
 
