@@ -41,7 +41,7 @@ def test_search_without_disturbances_ends_by_itself():
     found = explore(model, budget=0, most=10_000)
     assert found.is_complete
     assert found.violation is None
-    assert found.depth == 45
+    assert found.depth == 44
 
 
 @pytest.mark.parametrize("seed", [None, 3], ids=["breadth first", "drawn"])

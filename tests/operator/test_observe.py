@@ -19,6 +19,14 @@ def thing(kind, name, namespace="team", **more):
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": head} | more
 
 
+def revision_of(service, revision):
+    """A ControllerRevision of a live ModelService."""
+    made = thing(kube.REVISION, f"serve-{revision}")
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_MODELSERVICE: "serve"}
+    made["metadata"] |= {"labels": labels, "ownerReferences": [owner(service)]}
+    return made
+
+
 @pytest.fixture
 def observer(world):
     return Observer(world.cluster, world.store, lambda: world.monotonic, ("edge", "main"))
@@ -114,26 +122,31 @@ async def test_pods_of_an_attempt_that_is_counted_are_not_asked_for(world, obser
 
 
 @pytest.mark.parametrize("role", ["stable", "candidate"])
-async def test_revision_that_an_old_listing_does_not_show_is_read(world, service, role):
-    """Else the service would be rendered anew, and its next revision be numbered before it."""
+async def test_revisions_that_an_old_listing_does_not_show_are_read(world, service, role):
+    """Also one that is no more in use: the next one is numbered after all of them."""
     live = world.cluster.edit(await world.live(await world.make(service)), status={role: "abc"})
-    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_MODELSERVICE: "serve"}
-    made = thing(kube.REVISION, "serve-abc")
-    made["metadata"] |= {"labels": labels, "ownerReferences": [owner(live)]}
-    await world.cluster.create(made)
+    for revision in ("abc", "old"):
+        await world.cluster.create(revision_of(live, revision))
+    foreign = revision_of(live | {"metadata": live["metadata"] | {"uid": "before"}}, "gone")
+    await world.cluster.create(foreign)
     observer = Observer(world.cluster, Store(), lambda: 0.0)
     for num_reads in (1, 0):
         world.cluster.calls.clear()
         seen = await observer.observe(SERVICE, ModelService.read(live))
-        assert [one["metadata"]["name"] for one in seen.revisions] == ["serve-abc"]
-        assert world.cluster.calls.count(("get", kube.REVISION, "serve-abc")) == num_reads
+        found = {one["metadata"]["name"] for one in seen.revisions}
+        assert found == {"serve-abc", "serve-old"}
+        for name in found:
+            assert world.cluster.calls.count(("get", kube.REVISION, name)) == num_reads
 
 
-async def test_revision_that_is_gone_is_none(world, service):
+async def test_revision_that_is_gone_is_none_and_others_are_read_once(world, service):
     live = world.cluster.edit(await world.live(await world.make(service)), status={"stable": "abc"})
+    await world.cluster.create(revision_of(live, "old"))
     observer = Observer(world.cluster, Store(), lambda: 0.0)
-    seen = await observer.observe(SERVICE, ModelService.read(live))
-    assert seen.revisions == ()
+    for _ in range(2):
+        seen = await observer.observe(SERVICE, ModelService.read(live))
+        assert [one["metadata"]["name"] for one in seen.revisions] == ["serve-old"]
+    assert world.cluster.calls.count(("get", kube.REVISION, "serve-old")) == 1
 
 
 @pytest.mark.parametrize("owner_uid", [None, "before"], ids=["nothing", "of-the-job-before"])
@@ -151,6 +164,27 @@ async def test_running_attempt_that_an_old_listing_does_not_show_is_read(world, 
     assert [one["metadata"]["uid"] for one in seen.jobs] == [batch["metadata"]["uid"]]
 
 
+async def test_end_that_a_watch_tells_while_its_attempt_is_read_counts(world, job, monkeypatch):
+    """Else the attempt would be counted with an end and without its pods' words."""
+    resource, pod = await with_ended_attempt(world, job)
+    await world.cluster.create(pod)
+    (batch,) = world.cluster.all(kube.JOB)
+    under_way = batch | {"status": {"active": 1}}
+    under_way["metadata"] = batch["metadata"] | {"resourceVersion": "1"}
+    restarted, get = Store(), world.cluster.get
+
+    async def told_meanwhile(kind, namespace, name):
+        if kind != kube.JOB:
+            return await get(kind, namespace, name)
+        restarted.put(kube.JOB, batch)
+        return under_way
+
+    monkeypatch.setattr(world.cluster, "get", told_meanwhile)
+    seen = await Observer(world.cluster, restarted, lambda: 0.0).observe(JOB, resource)
+    assert [one["status"] for one in seen.jobs] == [batch["status"]]
+    assert [one["metadata"]["name"] for one in seen.pods] == [pod["metadata"]["name"]]
+
+
 async def test_running_attempt_that_somebody_deleted_is_not_there(world, observer, job):
     resource, _ = await with_ended_attempt(world, job)
     (batch,) = world.cluster.all(kube.JOB)
@@ -158,6 +192,20 @@ async def test_running_attempt_that_somebody_deleted_is_not_there(world, observe
     await world.cluster.delete(kube.JOB, "team", "tune-prepare-a1", uid)
     world.store.drop(kube.JOB, "team", "tune-prepare-a1", uid)
     assert (await observer.observe(JOB, resource)).jobs == ()
+
+
+@pytest.mark.parametrize(("num_nodes", "shown"), [(1, []), (2, ["tune-workers"])])
+async def test_service_of_a_job_before_is_in_the_way_where_one_is_needed(
+    world, observer, job, owner_before, num_nodes, shown
+):
+    job["spec"]["numNodes"] = num_nodes
+    resource = FineTuneJob.read(await world.live(await world.make(job)))
+    left = thing(kube.SERVICE, "tune-workers")
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_FINETUNEJOB: "tune"}
+    left["metadata"] |= {"labels": labels, "ownerReferences": [owner_before(resource)]}
+    await world.cluster.create(left)
+    found = (await observer.observe(JOB, resource)).leftovers
+    assert [one["metadata"]["name"] for one in found] == shown
 
 
 async def test_children_of_a_job_before_of_the_same_name_are_shown_as_its_leftovers(

@@ -287,6 +287,11 @@ class FineTuneJobSpec(SpecModel):
         """Processes in each pod: as given, else one a GPU, else one."""
         return self.num_proc_per_node or self.resources_per_node.amount(names.GPU_RESOURCE) or 1
 
+    @property
+    def spans_nodes(self) -> bool:
+        """Whether training pods have to find each other, by a headless Service."""
+        return self.num_nodes > 1
+
 
 class FineTuneJob(Resource):
     """Trains a model from a dataset with DeepSpeed, and publishes the result."""

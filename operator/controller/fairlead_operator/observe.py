@@ -88,12 +88,16 @@ class Observer:
         claims = {} if ended else await self._claims(key.namespace, set(_claims_of_job(job)))
         maps = set() if ended else set(_config_maps_of(job))
         await self._catch_up(key, job)
+        jobs = self._store.children(key, kube.JOB)
+        config_maps = self._store.children(key, kube.CONFIG_MAP)
+        services = self._store.children(key, kube.SERVICE)
+        needed = jobs + config_maps + (services if job.spec.spans_nodes else ())
         return Observed(
-            jobs=self._owned(key, kube.JOB, job),
+            jobs=_owned(jobs, job),
             pods=self._store.children(key, kube.POD),
-            config_maps=self._owned(key, kube.CONFIG_MAP, job),
-            services=self._owned(key, kube.SERVICE, job),
-            leftovers=() if ended else tuple(self._leftovers(key, job)),
+            config_maps=_owned(config_maps, job),
+            services=_owned(services, job),
+            leftovers=() if ended else tuple(_leftovers(needed, job)),
             claims=claims,
             foreign_config_maps={name: await self._has_map(key.namespace, name) for name in maps},
         )
@@ -104,13 +108,13 @@ class Observer:
         if reference is not None:
             job = self._store.get(kube.FINETUNEJOB, key.namespace, reference.name)
         has_gateway_api = await self.serves_gateway_api()
-        await self._catch_up_revisions(key, service)
+        revisions = await self._revisions(key, service)
         return Observed(
             pods=self._store.children(key, kube.POD),
             config_maps=self._owned(key, kube.CONFIG_MAP, service),
             services=self._owned(key, kube.SERVICE, service),
             deployments=self._owned(key, kube.DEPLOYMENT, service),
-            revisions=self._owned(key, kube.REVISION, service),
+            revisions=revisions,
             # Also while their API isn't served: gateways go on with what they know.
             routes=self._owned(key, kube.HTTP_ROUTE, service),
             claims=await self._claims(key.namespace, set(_claims_of_service(service, job))),
@@ -126,56 +130,64 @@ class Observer:
             for stage in job.status.stages
             if stage.attempt > stage.counted_attempt
         }
-        place = key.namespace
-        seen = {kube.metadata(child)["name"] for child in self._owned(key, kube.JOB, job)}
+        if not uncounted:
+            return
         for name, stage in uncounted.items():
-            if stage.state == "Running" and name not in seen:
+            child = self._attempt(key, name, job)
+            if child is None and stage.state == "Running":
                 with suppress(kube.NotFound):  # so it was deleted
-                    self._store.put(kube.JOB, await self._cluster.get(kube.JOB, place, name))
-        for child in self._owned(key, kube.JOB, job):
-            head, status = kube.metadata(child), child.get("status") or {}
-            num_ended = status.get("succeeded", 0) + status.get("failed", 0)
-            if not num_ended or head["name"] not in uncounted:
-                continue
+                    self._store.put(
+                        kube.JOB, await self._cluster.get(kube.JOB, key.namespace, name)
+                    )
+                # Not the answer: the watch may have told of a later one meanwhile.
+                child = self._attempt(key, name, job)
+            if child is not None:
+                await self._catch_up_pods(key, child)
+
+    def _attempt(self, key: Key, name: str, job: FineTuneJob) -> Manifest | None:
+        """A Job as last seen, where this very resource made it."""
+        child = self._store.get(kube.JOB, key.namespace, name)
+        return child if child is not None and plan.owned_by(child, job.metadata.uid) else None
+
+    async def _catch_up_pods(self, key: Key, child: Manifest) -> None:
+        """Read the pods of a Job of which fewer were seen than it says have ended."""
+        uid, status = kube.metadata(child)["uid"], child.get("status") or {}
+        num_ended = status.get("succeeded", 0) + status.get("failed", 0)
+        if num_ended:
             pods = self._store.children(key, kube.POD)
-            if sum(plan.owned_by(pod, head["uid"]) for pod in pods) < num_ended:
-                await self._read_pods(key.namespace, head["uid"])
+            if sum(plan.owned_by(pod, uid) for pod in pods) < num_ended:
+                await self._read_owned(kube.POD, key.namespace, {_LABEL_JOB_UID: uid}, uid)
 
-    async def _catch_up_revisions(self, key: Key, service: ModelService) -> None:
-        """Read the revisions that the status names, where the watches lag.
+    async def _revisions(self, key: Key, service: ModelService) -> tuple[Manifest, ...]:
+        """The revisions; read where the watches lag behind the status, which names one unseen.
 
-        Without them what is asked for would be rendered anew, which restarts pods where the
-        operator or its images have changed, and be numbered before them.
+        Without it what is asked for would be rendered anew, which restarts pods where the operator
+        or its images have changed. All of them: the next one is numbered after the newest.
         """
         head, status = service.metadata, service.status
         used = (revision for revision in (status.stable, status.candidate) if revision)
-        seen = {kube.metadata(c)["name"] for c in self._owned(key, kube.REVISION, service)}
-        for name in {names.revision_name(head.name, revision) for revision in used} - seen:
-            with suppress(kube.NotFound):
-                live = await self._cluster.get(kube.REVISION, key.namespace, name)
-                self._store.put(kube.REVISION, live)
+        found = self._owned(key, kube.REVISION, service)
+        seen = {kube.metadata(revision)["name"] for revision in found}
+        if {names.revision_name(head.name, revision) for revision in used} <= seen:
+            return found
+        of_service = {names.LABEL_MODELSERVICE: head.name}
+        await self._read_owned(kube.REVISION, key.namespace, of_service, head.uid)
+        return self._owned(key, kube.REVISION, service)
 
-    async def _read_pods(self, namespace: str, owner_uid: str) -> None:
-        """Read a Job's pods: those alone, for many jobs may fall behind at once."""
-        of_job = {_LABEL_JOB_UID: owner_uid}
-        for found in await self._cluster.list_heads(kube.POD, namespace, of_job):
-            if plan.owned_by(found, owner_uid):
+    async def _read_owned(
+        self, kind: Kind, namespace: str, labels: dict[str, str], owner_uid: str
+    ) -> None:
+        """Read an owner's children: those alone, for many owners may fall behind at once."""
+        for found in await self._cluster.list_heads(kind, namespace, labels):
+            name = kube.metadata(found)["name"]
+            is_held = self._store.version(kind, namespace, name) >= kube.version(found) > 0
+            if plan.owned_by(found, owner_uid) and not is_held:
                 with suppress(kube.NotFound):  # gone meanwhile
-                    name = kube.metadata(found)["name"]
-                    self._store.put(kube.POD, await self._cluster.get(kube.POD, namespace, name))
+                    self._store.put(kind, await self._cluster.get(kind, namespace, name))
 
     def _owned(self, key: Key, kind: Kind, resource: Resource) -> tuple[Manifest, ...]:
         """Children whose controller is this very resource, not one before it of the same name."""
-        uid = resource.metadata.uid
-        return tuple(c for c in self._store.children(key, kind) if plan.owned_by(c, uid))
-
-    def _leftovers(self, key: Key, job: FineTuneJob) -> Iterator[Manifest]:
-        """What bears a name that this job may need, made by the one before it of its name."""
-        head = job.metadata
-        for kind in (kube.JOB, kube.CONFIG_MAP, kube.SERVICE):
-            for child in self._store.children(key, kind):
-                if plan.is_leftover(child, key.kind.kind, head.name, head.uid):
-                    yield child
+        return _owned(self._store.children(key, kind), resource)
 
     async def _claims(self, namespace: str, named: set[str]) -> dict[str, Manifest | None]:
         return {name: await self._read(kube.CLAIM, namespace, name) for name in sorted(named)}
@@ -222,6 +234,18 @@ class Observer:
             self._remembered[question] = held
         answer: AnswerT = held.answer
         return answer
+
+
+def _owned(children: tuple[Manifest, ...], resource: Resource) -> tuple[Manifest, ...]:
+    return tuple(child for child in children if plan.owned_by(child, resource.metadata.uid))
+
+
+def _leftovers(children: tuple[Manifest, ...], job: FineTuneJob) -> Iterator[Manifest]:
+    """What bears a name that this job may need, made by the one before it of its name."""
+    head = job.metadata
+    for child in children:
+        if plan.is_leftover(child, kube.FINETUNEJOB.kind, head.name, head.uid):
+            yield child
 
 
 def _claims_of_job(job: FineTuneJob) -> Iterator[str]:

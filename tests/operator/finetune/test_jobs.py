@@ -84,7 +84,7 @@ def test_job_carries_owner_labels_and_the_fence(make_job, options, build, stage)
 
 
 def test_longest_name_fits_into_the_names_of_its_children(make_job, options):
-    job = make_job()
+    job = make_job(numNodes=1024)
     job = job.model_copy(update={"metadata": job.metadata.model_copy(update={"name": "n" * 40})})
     manifest = train_job(job, 999, options)
     host = f"{manifest['metadata']['name']}-1023"
@@ -107,6 +107,16 @@ def test_training_pods_meet_over_the_headless_service(make_job, options):
     assert service["spec"]["publishNotReadyAddresses"] is True
     labels = spec["template"]["metadata"]["labels"]
     assert service["spec"]["selector"].items() <= labels.items()
+
+
+def test_training_on_one_node_meets_itself(make_job, options):
+    """Without a name that it had to resolve first, and by the same backend as many nodes."""
+    manifest = train_job(make_job(numProcPerNode=2), 1, options)
+    environment = environment_of(manifest)
+    assert (environment["PET_NNODES"], environment["PET_NPROC_PER_NODE"]) == ("1", "2")
+    assert environment["PET_MASTER_ADDR"] == "127.0.0.1"
+    assert environment["PET_MASTER_PORT"] == str(names.PORT_RENDEZVOUS)
+    assert "subdomain" not in pod_of(manifest)
 
 
 @pytest.mark.parametrize(

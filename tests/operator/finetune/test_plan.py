@@ -74,6 +74,11 @@ def test_resource_on_its_way_out_gets_no_children(new_world):
     assert (made.status, made.acts) == (None, ())
 
 
+def test_training_on_one_node_gets_no_service(new_world):
+    world = reach(new_world(), "done")
+    assert world.created == ["job-run", "job-prepare-a1", "job-train-a1", "job-export-a1"]
+
+
 def test_service_that_was_deleted_comes_back_while_training(new_world):
     world = reach(new_world(numNodes=2), "Train")
     world.services.clear()

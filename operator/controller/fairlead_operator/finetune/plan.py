@@ -94,7 +94,8 @@ def _creations(
     if not _has(observed.config_maps, names.run_config_name(job.metadata.name), job):
         yield CreateOnce(config_map(job, options))
     workers = names.workers_service_name(job.metadata.name)
-    if stage.name is Stage.TRAIN and not _has(observed.services, workers, job):
+    must_meet = stage.name is Stage.TRAIN and job.spec.spans_nodes
+    if must_meet and not _has(observed.services, workers, job):
         yield CreateOnce(workers_service(job))
     if seen.attempt(stage.name, stage.attempt) is None:
         yield CreateOnce(_BUILDERS[stage.name](job, stage.attempt, options))

@@ -1,6 +1,7 @@
 """The Job that trains: an Indexed Job with a pod a node, met by torchrun over a headless Service.
 
-torchrun reads its settings from PET_* variables; ``accelerate launch`` would ignore them.
+A single node needs none and meets itself on its loopback. torchrun reads its settings from PET_*
+variables; ``accelerate launch`` would ignore them.
 """
 
 from typing import Any, Final
@@ -21,7 +22,7 @@ peer that dies fails the whole Job, so nobody waits for it."""
 
 def train_job(job: FineTuneJob, attempt: int, options: Options) -> Manifest:
     """Build the Job of a Train attempt."""
-    asked = job.spec.resources_per_node
+    asked, workers = job.spec.resources_per_node, names.workers_service_name(job.metadata.name)
     pod = StagePod(
         stage=Stage.TRAIN,
         resources=resources.as_container(asked),
@@ -30,7 +31,7 @@ def train_job(job: FineTuneJob, attempt: int, options: Options) -> Manifest:
         more_volumes=(volumes.progress_token(),) if options.progress_url else (),
         tolerations=tuple(_toleration(name) for name in resources.extended(asked)),
         grace_seconds=_GRACE_SECONDS,
-        spec={"subdomain": names.workers_service_name(job.metadata.name)},
+        spec={"subdomain": workers} if job.spec.spans_nodes else {},
     )
     return stage_job(job, attempt, pod, options)
 
@@ -38,16 +39,26 @@ def train_job(job: FineTuneJob, attempt: int, options: Options) -> Manifest:
 def _environment(job: FineTuneJob, attempt: int) -> list[dict[str, Any]]:
     """What torchrun and the libraries below it read."""
     spec, num_processes = job.spec, job.spec.processes_per_node
-    first = f"{names.stage_job_name(job.metadata.name, Stage.TRAIN, attempt)}-0"
-    master = f"{first}.{names.workers_service_name(job.metadata.name)}"
     return [
         variable("PET_NNODES", spec.num_nodes),
         variable("PET_NPROC_PER_NODE", num_processes),
         from_pod("PET_NODE_RANK", f"metadata.labels['{names.COMPLETION_INDEX}']"),
-        variable("PET_MASTER_ADDR", master),
+        *_rendezvous(job, attempt),
+        variable("OMP_NUM_THREADS", spec.resources_per_node.threads(num_processes)),
+    ]
+
+
+def _rendezvous(job: FineTuneJob, attempt: int) -> list[dict[str, str]]:
+    """Where the nodes meet: at the first one's host name, which the headless Service gives it.
+
+    Told to one node too: without a port torchrun would choose another backend for it.
+    """
+    first = f"{names.stage_job_name(job.metadata.name, Stage.TRAIN, attempt)}-0"
+    by_name = f"{first}.{names.workers_service_name(job.metadata.name)}"
+    return [
+        variable("PET_MASTER_ADDR", by_name if job.spec.spans_nodes else "127.0.0.1"),
         variable("PET_MASTER_PORT", names.PORT_RENDEZVOUS),
         variable("PET_RDZV_CONF", f"timeout={_RENDEZVOUS_SECONDS}"),
-        variable("OMP_NUM_THREADS", spec.resources_per_node.threads(num_processes)),
     ]
 
 

@@ -80,7 +80,7 @@ def _old(as_of: Write, *resources: str) -> OldList:
 _COMPLETES: Final = "it is complete"
 _BEFORE, _COMMIT, _REPLY = Moment.BEFORE_SEND, Moment.AFTER_COMMIT, Moment.AFTER_REPLY
 _UNDISTURBED: Final = (
-    Showing("no_owner", COMPLETE, Wrong.ORPHAN, "Service/complete-workers"),
+    Showing("no_owner", "two-nodes", Wrong.ORPHAN, "Service/two-nodes-workers"),
     Showing("write_every_status", COMPLETE, Wrong.NO_EFFECT, "finetunejobs/status/complete"),
     Showing("restless_times", MOVED_ON, Wrong.UNREST, "modelservices/status/moved-on"),
     Showing("apply_every_child", MOVED_ON, Wrong.NO_EFFECT, "patch services/moved-on"),

@@ -15,12 +15,11 @@ from fairlead_operator.cluster import ApiCluster
 from fairlead_operator.finetune import children as jobs
 from fairlead_operator.finetune import plan as finetune
 from fairlead_operator.kube import Cluster, Kind
-from fairlead_operator.observe import Observer
 from fairlead_operator.plan import Apply, Delete, Manifest, Seen
 from fairlead_operator.reconcile import Reconciler
 from fairlead_operator.serving import plan as serving
 from fairlead_operator.serving import standing
-from fairlead_operator.store import Key, Store
+from fairlead_operator.store import Store
 
 _KEEPER: Final = "fairlead-keeper"
 _FINALIZER: Final = f"{names.GROUP}/drained"
@@ -108,7 +107,7 @@ def create_what_is_absent() -> None:
 
 def no_owner() -> None:
     """Services are made without an owner and known by their label."""
-    real_create, real_owned = ApiCluster.create, Observer._owned
+    real_create, real_owned_by = ApiCluster.create, plan.owned_by
 
     async def create(self: ApiCluster, manifest: Manifest) -> Manifest:
         if manifest["kind"] == "Service":
@@ -117,16 +116,14 @@ def no_owner() -> None:
             manifest = manifest | {"metadata": kept}
         return await real_create(self, manifest)
 
-    def owned(self: Observer, key: Key, kind: Kind, resource: Any) -> tuple[Manifest, ...]:
-        if kind == kube.SERVICE:
-            return self._store.children(key, kind)
-        return real_owned(self, key, kind, resource)
+    def owned_by(manifest: Manifest, uid: str) -> bool:
+        return real_owned_by(manifest, uid) or "ownerReferences" not in manifest["metadata"]
 
     def has(manifests: tuple[Manifest, ...], name: str, _: Any) -> bool:
         return any(manifest["metadata"]["name"] == name for manifest in manifests)
 
     swap(ApiCluster, create=create)
-    swap(Observer, _owned=owned)
+    swap(plan, owned_by=owned_by)
     swap(finetune, _has=has)
 
 

@@ -91,13 +91,15 @@ async def deleted_suspended(job: Job) -> None:
 async def recreated(job: Job) -> None:
     """Deleted while it trains and made anew at once, with another spec.
 
-    Names, attempts and claims are the same: nothing of the first job may be taken for the
-    second's. It ends while the second one trains.
+    Names, attempts and claims are the same, the headless Service's too: nothing of the first job
+    may be taken for the second's. It ends while the second one trains.
     """
-    await job.create()
+    await neighbours.claim(job.hands, "shared", "ReadWriteMany")
+    nodes = jobs.two_nodes_on("shared")
+    await job.create(**nodes)
     await job.trains()
     await job.delete()
-    await job.create(hyperparameters={"maxSteps": 5, "seed": 7}, maxRestarts=1)
+    await job.create(**nodes, hyperparameters={"maxSteps": 5, "seed": 7}, maxRestarts=1)
     await job.trains()
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from fairlead_api import names
 from fairlead_api.conditions import FineTuneJobCondition, Reason
 from fairlead_api.finetunestatus import Stage
-from fairlead_chaos.scenarios import ends, manifests, states
+from fairlead_chaos.scenarios import ends, jobs, manifests, neighbours, states
 from fairlead_chaos.scenarios.jobs import Job, scenario
 from fairlead_operator import kube
 
@@ -40,10 +40,16 @@ async def no_progress(job: Job) -> None:
     await job.fails(Reason.NO_PROGRESS)
 
 
-async def job_deleted(job: Job) -> None:
-    """Somebody deletes the running Job: a disruption."""
-    await job.create()
+async def _two_train(job: Job) -> None:
+    """Two workers run, and find each other by their headless Service."""
+    await neighbours.claim(job.hands, "shared", "ReadWriteMany")
+    await job.create(**jobs.two_nodes_on("shared"))
     await job.trains()
+
+
+async def job_deleted(job: Job) -> None:
+    """Somebody deletes the running Job: a disruption. The Service stays for the next attempt."""
+    await _two_train(job)
     await job.hands.delete(kube.JOB, job.attempt(Stage.TRAIN))
     await job.completes()
 
@@ -53,8 +59,7 @@ async def children_deleted(job: Job) -> None:
 
     It ends while it trains.
     """
-    await job.create()
-    await job.trains()
+    await _two_train(job)
     for kind, name in (
         (kube.CONFIG_MAP, names.run_config_name(job.name)),
         (kube.SERVICE, names.workers_service_name(job.name)),
@@ -71,8 +76,7 @@ async def labelled(job: Job) -> None:
 
     It is the same Job as before, so it trains on.
     """
-    await job.create()
-    await job.trains()
+    await _two_train(job)
     marks = {"labels": {"team": "tenants", names.LABEL_ATTEMPT: "7"}}
     await job.hands.patch(kube.JOB, job.attempt(Stage.TRAIN), {"metadata": marks})
     await job.hands.patch(
