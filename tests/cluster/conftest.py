@@ -130,9 +130,9 @@ def known():
     return RunningCluster.of
 
 
-async def _until(condition, what):
+async def _until(condition, what, seconds=PATIENCE_SECONDS):
     """Wait until the coroutine function returns something true, and return that."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         lacking = ""
         try:
@@ -175,6 +175,7 @@ class Replica:
             "FAIRLEAD_PROGRESS_URL": f"https://localhost:{self.ports['progress']}",
         }
         self.log = folder / f"{name}.log"
+        self._was_stopped = False
         with self.log.open("w") as log:
             command = [sys.executable, "-m", "fairlead_operator"]
             self.process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
@@ -226,8 +227,16 @@ class Replica:
         await _until(passes, f"{self.name} has looked at a resource")
 
     def stop(self, how):
+        self._was_stopped = True
         self.process.send_signal(how)
         return self.process.wait(120)
+
+    def last_words(self):
+        """The end of its log; also whether it left by itself, as one that loses its lease does."""
+        code = self.process.poll()
+        left = code is not None and not self._was_stopped
+        said = f"left by itself with exit code {code}, " if left else ""
+        return f"{self.name}: {said}its log ends:\n{self.log.read_text()[-4000:]}"
 
 
 def _new_port():
@@ -374,9 +383,9 @@ def start(cluster, team, tmp_path):
 
     yield started
     for replica in replicas:
+        print(replica.last_words())
         replica.process.kill()
         replica.process.wait()
-        print(replica.name, replica.log.read_text()[-4000:])
 
 
 @pytest.fixture

@@ -58,14 +58,14 @@ class Rollout:
 
     async def make_ready(self):
         """The newest revision's pod answers."""
-        label = names.LABEL_REVISION
+        newest = {
+            names.LABEL_MODELSERVICE: self.name,
+            names.LABEL_REVISION: self.revisions[-1],
+        }
 
         async def pods():
-            found = await self._api.list_heads(kube.POD, self.team)
-            mine = [
-                pod["metadata"] for pod in found if pod["metadata"]["name"].startswith(self.name)
-            ]
-            return [pod["name"] for pod in mine if pod["labels"][label] == self.revisions[-1]]
+            found = await self._api.list_heads(kube.POD, self.team, newest)
+            return [pod["metadata"]["name"] for pod in found]
 
         (pod,) = await self._until(pods, f"a pod of {self.revisions[-1]}")
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -88,12 +88,12 @@ class Rollout:
 
     async def children(self):
         """What is there of the service."""
-        found = []
-        for kind in (kube.DEPLOYMENT, kube.SERVICE, kube.REVISION):
-            heads = [head["metadata"] for head in await self._api.list_heads(kind, self.team)]
-            mine = [one for one in heads if one["labels"][names.LABEL_MODELSERVICE] == self.name]
-            found += [(kind.kind, self.anonymous(one["name"])) for one in mine]
-        return sorted(found)
+        mine = {names.LABEL_MODELSERVICE: self.name}
+        return sorted(
+            (kind.kind, self.anonymous(head["metadata"]["name"]))
+            for kind in (kube.DEPLOYMENT, kube.SERVICE, kube.REVISION)
+            for head in await self._api.list_heads(kind, self.team, mine)
+        )
 
     async def retired(self):
         """Wait until the old revision's pods may go."""

@@ -43,6 +43,8 @@ NOBODYS = {"leases", "tokenreviews", "secrets"}
 PRESENT = [kind for kind in kube.CHILDREN if kind not in kube.OPTIONAL]
 CREATED, GONE, CONFLICT = 201, 404, 409
 NUM_BURST = 60
+LET_GO_SECONDS = 300
+"""For some dozens of requests one after the other; it usually takes two."""
 STOPPED_AT = 12
 """The Job in whose middle the leader stops: each of its 32 workers may have one under way."""
 
@@ -101,7 +103,8 @@ class Wire:
     async def let_go(self):
         """Pass on what is held, in its order; returns once all of it is answered."""
         self._let_go.set()
-        await self._are_answered(self.held)
+        async with asyncio.timeout(LET_GO_SECONDS):
+            await self._are_answered(self.held)
 
     async def _are_answered(self, held):
         while not all(sent.code for sent in held):

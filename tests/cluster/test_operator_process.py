@@ -151,10 +151,10 @@ async def test_a_pods_own_token_reports_progress_and_no_other_does(
         await at_rest(name)
     run = await api.get(kube.CONFIG_MAP, team, names.run_config_name("tune"))
     authority, path = run["data"][names.CA_KEY], names.progress_path(team, "tune")
-    pods = {
-        head["metadata"]["labels"][names.LABEL_FINETUNEJOB]: head["metadata"]["name"]
-        for head in await api.list_heads(kube.POD, team)
-    }
+    pods = {}
+    for name in ("tune", "rival"):
+        (head,) = await api.list_heads(kube.POD, team, {names.LABEL_FINETUNEJOB: name})
+        pods[name] = head["metadata"]["name"]
 
     def token(of, audience=names.PROGRESS_AUDIENCE):
         bound = ("--bound-object-kind=Pod", f"--bound-object-name={pods[of]}")

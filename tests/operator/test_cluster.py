@@ -172,6 +172,19 @@ async def test_a_listing_is_read_to_its_end_as_metadata_only(wire):
     assert "PartialObjectMetadataList" in wire.requests[0][0].headers["Accept"]
 
 
+async def test_of_a_listing_only_is_kept_who_each_object_is_and_whose(wire):
+    kept = {
+        "namespace": "team",
+        "name": "a",
+        "uid": "u",
+        "resourceVersion": "7",
+        "ownerReferences": [{"uid": "o"}],
+    }
+    large = {"managedFields": [{"manager": "m"}], "annotations": {"a": "b"}, "labels": {"c": "d"}}
+    wire.answer(200, {"metadata": {}, "items": [{"kind": "K", "metadata": kept | large}]})
+    assert await wire.api.list_heads(kube.JOB) == [{"metadata": kept}]
+
+
 async def test_a_listing_whose_pages_grew_too_old_is_made_anew_in_one_piece(wire):
     wire.answer(200, {"metadata": {"continue": "more"}, "items": [{"metadata": {"name": "a"}}]})
     wire.answer(410, {"reason": "Expired", "message": "the continue parameter is too old"})

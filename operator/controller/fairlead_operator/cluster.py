@@ -6,7 +6,6 @@ retries, counts, paces and asks before it writes. Knows nothing of jobs or model
 
 import asyncio
 import copy
-import json
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -14,8 +13,9 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
+import pydantic_core
 
-from fairlead_api import names
+from fairlead_api import names, nesting
 from fairlead_operator import kube, lean
 from fairlead_operator.kube import Kind
 from fairlead_operator.pace import Pace
@@ -99,7 +99,7 @@ class ApiCluster:
     async def list_heads(
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> list[Manifest]:
-        """Metadata of every object of a kind; of our children only, where the kind is one."""
+        """The head of every object of a kind; of our children only, where the kind is one."""
         wanted = [names.SELECTOR_MANAGED] if kind.child else []
         wanted += [f"{label}={value}" for label, value in (labels or {}).items()]
         selector = {"labelSelector": ",".join(wanted)} if wanted else {}
@@ -111,13 +111,14 @@ class ApiCluster:
     async def _list(
         self, kind: Kind, namespace: str | None, params: dict[str, str]
     ) -> list[Manifest]:
-        """Every page of a listing."""
+        """The heads of every page of a listing."""
         found: list[Manifest] = []
         path, rest = kind.path(namespace), dict[str, str]()
         while True:
             page = await self._call("list", kind, path, params | rest, accept=_HEADS)
-            found += page.get("items") or []
+            found += map(kube.head, page.get("items") or [])
             token = kube.metadata(page).get("continue")
+            del page  # or it would stay beside the next one
             if not token:
                 return found
             rest = {"continue": token}
@@ -186,7 +187,7 @@ class ApiCluster:
         """Make a call, again where the API server only asks for patience."""
         headers = {"Accept": accept, "Content-Type": content_type}
         url = f"{path}?{urlencode(params)}" if params else path
-        content = None if body is None else json.dumps(body).encode()
+        content = None if body is None else pydantic_core.to_json(body)
         for attempt in range(1, ATTEMPTS + 1):
             await self._pace.wait()
             try:
@@ -285,14 +286,14 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 
 
 def _decoded(content: bytes) -> Manifest:
-    decoded: dict[str, Any] = json.loads(content)
+    decoded: dict[str, Any] = nesting.loads(content)
     return decoded
 
 
 def _status(content: bytes) -> Manifest:
     """The body of a refusal, whatever a proxy made of it."""
     try:
-        decoded = json.loads(content)
+        decoded = nesting.loads(content)
     except ValueError:
         return {"message": content[:300].decode(errors="replace")}
     return decoded if isinstance(decoded, dict) else {"message": str(decoded)[:300]}

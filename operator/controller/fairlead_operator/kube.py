@@ -24,6 +24,8 @@ from typing import Any, Final, Protocol
 from fairlead_api import names
 from fairlead_operator.plan import Manifest
 
+_HEAD: Final = ("namespace", "name", "uid", "resourceVersion", "ownerReferences")
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -203,7 +205,7 @@ class Cluster(Protocol):
     async def list_heads(
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> list[Manifest]:
-        """Metadata of every object of a kind; of our children only, where the kind is one.
+        """The head of every object of a kind; of our children only, where the kind is one.
 
         ``labels`` are those that the objects must have besides.
         """
@@ -245,6 +247,12 @@ def metadata(manifest: Manifest) -> dict[str, Any]:
     """The metadata of an object."""
     found: dict[str, Any] = manifest.get("metadata") or {}
     return found
+
+
+def head(manifest: Manifest) -> Manifest:
+    """Who an object is and whose: the rest of its metadata, managed fields above all, is large."""
+    found = metadata(manifest)
+    return {"metadata": {field: found[field] for field in _HEAD if field in found}}
 
 
 def version(manifest: Manifest) -> int:

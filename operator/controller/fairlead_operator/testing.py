@@ -97,16 +97,15 @@ class MemoryCluster:
     async def list_heads(
         self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> list[Manifest]:
-        """Metadata of every object of a kind; of our children only, where the kind is one."""
+        """The head of every object of a kind; of our children only, where the kind is one."""
         self._begin("list", kind, "")
         wanted = {names.LABEL_MANAGED_BY: names.MANAGED_BY} if kind.child else {}
         wanted |= labels or {}
-        heads = [{"metadata": kube.metadata(found)} for found in self.all(kind)]
         return [
-            head
-            for head in heads
-            if namespace in (None, head["metadata"]["namespace"])
-            and wanted.items() <= (head["metadata"].get("labels") or {}).items()
+            kube.head(found)
+            for found in self.all(kind)
+            if namespace in (None, kube.metadata(found)["namespace"])
+            and wanted.items() <= (kube.metadata(found).get("labels") or {}).items()
         ]
 
     async def create(self, manifest: Manifest) -> Manifest:
