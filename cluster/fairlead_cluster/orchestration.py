@@ -27,10 +27,15 @@ _PATIENCE_SECONDS: Final = 600.0
 _GRACE_SECONDS: Final = 20.0
 _KILL_SECONDS: Final = 5.0
 _ASK_SECONDS: Final = 20.0
-_LOCK_WAIT: Final = "timeout=60"
-"""Seconds that a writer waits for another; at SQLite's usual 5 a busy machine's API answers 500."""
+_LOCK_WAIT: Final = "timeout=300"
+"""Seconds that a writer waits for another, which may wait for a disk that images are written to.
+
+Afterwards the scheduler or the triggerer would end; at SQLite's usual 5 the API answers 500 too.
+"""
 _RECORD: Final = "session.json"
 _COMPONENTS: Final = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+_PROCESSES: Final = ("scheduler", "dag-processor", "api-server", "triggerer")
+"""As `airflow standalone` starts them, each once; it neither sees one end nor starts it again."""
 _HTTP: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Never by a proxy: it is asked on the loopback address."""
 
@@ -82,6 +87,7 @@ class Server:
             "CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
             "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
+            "WORKERS__EXECUTION_API_TIMEOUT": "60",  # at 5 a task asks again beside its wait
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?{_LOCK_WAIT}",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.port),
@@ -155,6 +161,24 @@ class Server:
         pid, began = _recorded(self.home)
         return began is not None and processes.start_time(pid) == began
 
+    def require_whole(self) -> None:
+        """Refuse an Airflow that has ended, or a part of it: its runs would stand still for ever.
+
+        Raises:
+            ComponentFailed: Which part, and what that printed at last.
+        """
+        way_out = f"read {self.log}, then run the command again: runs go on where they were"
+        if not self.is_running():
+            raise errors.ComponentFailed("Airflow ended by itself", way_out)
+        leader, _ = _recorded(self.home)
+        children = [pid for pid, parent in processes.session(leader).items() if parent == leader]
+        # Once started, a part may tell its name with an underscore.
+        lines = [processes.command_line(pid).replace("_", "-") for pid in children]
+        for name in _PROCESSES:
+            if not any(f"airflow {name}" in line for line in lines):
+                words = processes.last_words(self.log, of=f"{name} ")
+                raise errors.ComponentFailed(f"Airflow's {name} ended by itself: {words}", way_out)
+
     def is_healthy(self) -> bool:
         """Whether its API answers and says that every component works."""
         try:
@@ -210,13 +234,13 @@ def end(home: Path) -> None:
     leader, began = _recorded(home)
     if began is None or processes.start_time(leader) not in (began, None):
         return
-    for pid, parent in _session(leader).items():
+    for pid, parent in processes.session(leader).items():
         if leader in (pid, parent):
             _signal(pid, signal.SIGTERM)
-    processes.wait(lambda: not _session(leader), _GRACE_SECONDS)
-    for pid in _session(leader):
+    processes.wait(lambda: not processes.session(leader), _GRACE_SECONDS)
+    for pid in processes.session(leader):
         _signal(pid, signal.SIGKILL)
-    processes.wait(lambda: not _session(leader), _KILL_SECONDS)
+    processes.wait(lambda: not processes.session(leader), _KILL_SECONDS)
     (home / _RECORD).unlink(missing_ok=True)
 
 
@@ -227,19 +251,6 @@ def _recorded(home: Path) -> tuple[int, int | None]:
     except (FileNotFoundError, ValueError):  # a torn record is as good as none
         return 0, None
     return pid, began
-
-
-def _session(leader: int) -> dict[int, int]:
-    """Processes of a session that are no zombies, each with its parent."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (entry / "stat").read_text().rpartition(") ")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(words[3]) == leader and words[0] not in "ZX":
-            found[int(entry.name)] = int(words[1])
-    return found
 
 
 def _connections_of_the_user() -> dict[str, str]:

@@ -153,6 +153,28 @@ def start_time(pid: int) -> int | None:
     return int(rest[18])
 
 
+def session(leader: int) -> dict[int, int]:
+    """Processes of a session that are no zombies, each with its parent."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "stat").read_text().rpartition(") ")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(words[3]) == leader and words[0] not in "ZX":
+            found[int(entry.name)] = int(words[1])
+    return found
+
+
+def command_line(pid: int) -> str:
+    """A process's command as it tells it now; empty where it is gone."""
+    try:
+        told = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return told.replace(b"\0", b" ").decode(errors="replace")
+
+
 def wait(condition: Callable[[], bool], patience: float) -> bool:
     """Wait until the condition holds; False when the patience (seconds) ran out."""
     deadline = time.monotonic() + patience
@@ -163,9 +185,10 @@ def wait(condition: Callable[[], bool], patience: float) -> bool:
     return True
 
 
-def last_words(log: Path, num_lines: int = 3) -> str:
-    """Return the last lines of a log as one."""
+def last_words(log: Path, num_lines: int = 3, of: str = "") -> str:
+    """Return the last lines of a log as one, of those alone that begin with ``of``."""
     if not log.exists():
         return "(none)"
-    lines = log.read_text(errors="replace").strip().splitlines()[-num_lines:]
-    return " | ".join(line[:300] for line in lines) or "(none)"
+    lines = log.read_text(errors="replace").strip().splitlines()
+    last = [line for line in lines if line.startswith(of)][-num_lines:]
+    return " | ".join(line[:300] for line in last) or "(none)"

@@ -6,14 +6,14 @@ Airflow of this machine against a real API server. No operator runs: the work st
 import json
 import os
 import signal
-import subprocess
 import time
 
 import httpx
+import psutil
 import pytest
 
 from fairlead_api import names
-from fairlead_cluster import orchestration
+from fairlead_cluster import errors, orchestration, processes
 
 pytestmark = pytest.mark.cluster
 
@@ -103,9 +103,12 @@ class Run:
     def supervisor(self):
         """Process that watches over the task and passes on what its node's end says to it."""
         task = self.airflow.ask("GET", f"{self.path}/taskInstances/train")["id"]
-        listed = subprocess.check_output(["ps", "-eo", "pid,args"], text=True).splitlines()
-        (line,) = [each for each in listed if each.endswith(f"LocalExecutor: {task}")]
-        return int(line.split()[0])
+        (found,) = [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if f"LocalExecutor: {task}" in " ".join(process.info["cmdline"] or [])
+        ]
+        return found
 
     def uid(self):
         """Of its job; empty while there is none."""
@@ -122,7 +125,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def airflow(cluster, tmp_path_factory, new_port):
+def server(cluster, tmp_path_factory, new_port):
     """`airflow standalone` as `make airflow` starts it."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "tests" / "kills"
@@ -134,16 +137,22 @@ def airflow(cluster, tmp_path_factory, new_port):
     server.start()
     try:
         server.wait_healthy()
-        asked = Airflow(server.url, server.password())
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while asked.api.get("/api/v2/dags/waits_in_worker").status_code == 404:
-            assert time.monotonic() < deadline, asked.ask("GET", "importErrors")
-            time.sleep(0.5)
-        yield asked
-        asked.api.close()
+        yield server
     finally:
         server.stop()
         print(server.log.read_text()[-4000:])
+
+
+@pytest.fixture(scope="module")
+def airflow(server):
+    """A login, once the DAGs have been read."""
+    asked = Airflow(server.url, server.password())
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while asked.api.get("/api/v2/dags/waits_in_worker").status_code == 404:
+        assert time.monotonic() < deadline, asked.ask("GET", "importErrors")
+        time.sleep(0.5)
+    yield asked
+    asked.api.close()
 
 
 @pytest.fixture
@@ -203,3 +212,15 @@ def test_worker_whose_node_is_drained_leaves_its_work(airflow, started):
     assert run.uid() == uid
     airflow.ask("PATCH", run.path, json={"state": "failed"})
     run.until(lambda: not run.uid())
+
+
+def test_airflow_of_which_a_part_was_killed_is_not_taken_for_whole(server):
+    """The last test of this Airflow: nothing starts the part again."""
+    server.require_whole()
+    leader = json.loads((server.home / "session.json").read_text())[0]
+    parts = psutil.Process(leader).children()
+    (triggerer,) = [part for part in parts if "triggerer" in " ".join(part.cmdline())]
+    triggerer.kill()
+    told = r"Airflow's triggerer ended by itself: triggerer +\| \S"
+    with pytest.raises(errors.ComponentFailed, match=told):
+        processes.wait(server.require_whole, PATIENCE_SECONDS)

@@ -102,13 +102,16 @@ def test_welcome_says_where_how_to_get_in_and_what_next(server):
 
 @pytest.fixture
 def alive(monkeypatch):
-    """Lets the server run for that many looks, then end by itself."""
+    """Lets the server be whole for that many looks, then end by itself."""
 
     def told(num_looks):
         looks = iter([True] * num_looks)
-        monkeypatch.setattr(
-            orchestration.Server, "is_running", property(lambda _: lambda: next(looks, False))
-        )
+
+        def require_whole(_):
+            if not next(looks, False):
+                raise errors.ComponentFailed("Airflow ended by itself", "read its log")
+
+        monkeypatch.setattr(orchestration.Server, "require_whole", require_whole)
 
     return told
 

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -135,11 +135,16 @@ class Kube:
                 return found
             time.sleep(POLL_SECONDS)
         status = yaml.safe_dump((found or {}).get("status", "not there"))
-        pods = self.run("get", "pods,jobs", "-o", "wide", check=False)
-        events = self.run("get", "events", "--sort-by=.lastTimestamp", check=False)
         raise AssertionError(
-            f"{kind}/{name}: no {what} after {timeout:.0f} s\n{status}\n{pods}\n{events[-3000:]}"
+            f"{kind}/{name}: no {what} after {timeout:.0f} s\n{status}\n{self.clues()}"
         )
+
+    def clues(self) -> str:
+        """What the namespace looks like, for a failed test to show."""
+        kinds = "finetunejobs,modelservices,jobs,pods"
+        objects = self.run("get", kinds, "-o", "wide", check=False)
+        events = self.run("get", "events", "--sort-by=.lastTimestamp", check=False)
+        return f"{objects}\n{events[-3000:]}"
 
     def wait_for(
         self, kind: str, name: str, type_: str, timeout: float = 600, status: str = "True"
@@ -311,7 +316,13 @@ def _new_namespace(installed: Installed, name: str) -> Kube:
 class Airflow:
     """A running Airflow, asked over its REST API as its pages ask it."""
 
-    def __init__(self, url: str, password: str) -> None:
+    def __init__(
+        self, url: str, password: str, require_whole: Callable[[], None] = lambda: None
+    ) -> None:
+        self.require_whole = require_whole
+        """Fails where a process of it has ended: what is waited for would never come."""
+        self.clues: Callable[[], str] = lambda: ""
+        """What its work looks like in the cluster, for the message of a wait that was in vain."""
         self.api = httpx.Client(base_url=url, timeout=READ_SECONDS, trust_env=False)
         login = {"username": "admin", "password": password}
         token = self.api.post("/auth/token", json=login).raise_for_status().json()["access_token"]
@@ -381,10 +392,9 @@ class Airflow:
         deadline = time.monotonic() + timeout
         while self.ask(f"dags/{dag_id}/dagRuns/{run_id}")["state"] in ("queued", "running"):
             if time.monotonic() > deadline:
-                raise AssertionError(
-                    f"{dag_id} {run_id} has not ended after {timeout:.0f} s: "
-                    f"{self.states(dag_id, run_id)}\n{self.logs(dag_id, run_id)[-6000:]}"
-                )
+                said = f"{self.states(dag_id, run_id)}\n{self.logs(dag_id, run_id)[-6000:]}"
+                self._give_up(dag_id, run_id, f"has not ended after {timeout:.0f} s: {said}")
+            self.require_whole()
             time.sleep(POLL_SECONDS)
         return self.states(dag_id, run_id)
 
@@ -394,9 +404,19 @@ class Airflow:
         """Wait until a task of a run is in a state."""
         deadline = time.monotonic() + timeout
         while (states := self.states(dag_id, run_id)).get(task_id) != state:
-            log = self.log(dag_id, run_id, task_id) if time.monotonic() > deadline else ""
-            assert time.monotonic() < deadline, f"{task_id} is not {state}: {states}\n{log}"
+            if time.monotonic() > deadline:
+                said = f"{states}\n{self.log(dag_id, run_id, task_id)[-6000:]}"
+                self._give_up(dag_id, run_id, f"{task_id} is not {state}: {said}")
+            self.require_whole()
             time.sleep(POLL_SECONDS)
+
+    def _give_up(self, dag_id: str, run_id: str, words: str) -> NoReturn:
+        """Fail with all that is known, and end the run: it would hold up the DAG's next one."""
+        try:
+            words += f"\n{self.ask('monitor/health')}\n{self.clues()}"
+            self.kill(dag_id, run_id)
+        finally:  # told also where nobody answers any more
+            raise AssertionError(f"{dag_id} {run_id}: {words}")
 
     def log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
         """What all tries of a task have logged so far, as text."""
@@ -449,6 +469,11 @@ def _log_line(line: Any) -> str:
     return "\n".join([f"{line.get('level', '')} {line['event']}".strip(), *details])
 
 
+def _without_requests(log: str) -> str:
+    """A server's log but for the requests that it answered well, most of them the tests' own."""
+    return "\n".join(line for line in log.splitlines() if "status_code=2" not in line)
+
+
 @pytest.fixture(scope="session")
 def ask_airflow() -> Callable[[str, str], Airflow]:
     """A function that logs in to the Airflow at an address, with a password."""
@@ -471,12 +496,12 @@ def airflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow
     server.start()
     try:
         server.wait_healthy()
-        asked = Airflow(server.url, server.password())
+        asked = Airflow(server.url, server.password(), server.require_whole)
         yield asked
         asked.api.close()
     finally:
         server.stop()
-        print(server.log.read_text()[-4000:])
+        print(_without_requests(server.log.read_text())[-4000:])
 
 
 @pytest.fixture(scope="module")
@@ -500,4 +525,5 @@ def airflow_connection(
         "gateway_address": gateway_address,
     }
     airflow_server.connect("fairlead_default", conn_type="fairlead", extra=extra)
+    airflow_server.clues = shared_kube.clues
     return "fairlead_default"

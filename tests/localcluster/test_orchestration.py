@@ -53,7 +53,8 @@ def test_environment_has_no_example_dags_a_login_and_this_machine_only(server):
 
 def test_environment_leaves_a_busy_machine_its_time(server):
     told = server.environment((1, 2))
-    assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].endswith("?timeout=60")
+    assert told["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].endswith("?timeout=300")
+    assert told["AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT"] == "60"
     assert told["AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT"] == "120"
     assert told["AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT"] == "180"
 
@@ -192,6 +193,34 @@ def test_server_whose_leader_has_gone_ended_by_itself(server, leave):
     leader.wait(60)
     with pytest.raises(errors.ComponentFailed, match="ended by itself: scheduler | no such table"):
         server.wait_healthy()
+
+
+PART = "(exec bash -c 'exec -a \"airflow {0}\" sleep 600') & echo $! >{0}.pid; "
+
+
+@pytest.mark.parametrize("part", ["scheduler", "dag-processor", "api_server", "triggerer"])
+def test_part_that_has_ended_is_named_with_what_it_said(server, leave, monkeypatch, tmp_path, part):
+    monkeypatch.chdir(tmp_path)
+    parts = ["scheduler", "dag-processor", "api_server", "triggerer"]
+    leave(server.home, "".join(map(PART.format, parts)) + "echo up; wait; sleep 600")
+    name = part.replace("_", "-")
+    server.log.write_text(f"{name}  | database is locked\nother      | something else\n")
+    processes.wait(lambda: is_whole(server), 60)
+    server.require_whole()
+    os.kill(int((tmp_path / f"{part}.pid").read_text()), signal.SIGKILL)
+    processes.wait(lambda: not is_whole(server), 60)
+    with pytest.raises(errors.ComponentFailed) as failed:
+        server.require_whole()
+    assert f"Airflow's {name} ended by itself: {name}  | database is locked" in str(failed.value)
+    assert "something else" not in str(failed.value)
+
+
+def is_whole(server):
+    try:
+        server.require_whole()
+    except errors.ComponentFailed:
+        return False
+    return True
 
 
 def test_server_that_nobody_answers_for_is_not_healthy(server):

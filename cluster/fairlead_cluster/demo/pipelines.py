@@ -30,7 +30,7 @@ WAREHOUSE: Final = "fairlead_warehouse"
 """Where batches load their answers, unless the environment names another."""
 ACCOUNT: Final = "airflow"
 _RENEWAL_SECONDS: Final = 3600.0
-_PAUSE_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 2.0  # each look goes through all processes of the machine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,10 +137,11 @@ def watch(
     """Wait for the end of Airflow; meanwhile its kubeconfig never grows old.
 
     Raises:
-        ComponentFailed: When it ends by itself.
+        ComponentFailed: When it, or a part of it, ends by itself.
     """
     renewed = time.monotonic()
-    while server.is_running():
+    while True:
+        server.require_whole()
         time.sleep(_PAUSE_SECONDS)
         if time.monotonic() - renewed > renewal_seconds:
             renewed = time.monotonic()
@@ -148,7 +149,6 @@ def watch(
                 write_kubeconfig(where, kubeconfig)
             except errors.CommandFailed as refused:  # the old one is good for hours yet
                 progress.note(f"  ! {refused.problem}")
-    raise errors.ComponentFailed("Airflow ended by itself", f"read {server.log}")
 
 
 def welcome(server: orchestration.Server) -> str:
