@@ -32,14 +32,24 @@ def own_namespace(access: Access, name: str) -> None:
 
 def own_gateway_class(access: Access) -> bool:
     """Have the class that the chart's Gateway asks for; False where nothing would serve it."""
-    classes = f"{fitness.GATEWAY_API}/gatewayclasses/{GATEWAY_CLASS}"
-    if access.read(classes, "look for the gateway class") is not None:
-        return True
-    if access.read(_ENVOY_GATEWAY_API, "look for Envoy Gateway") is None:
+    if not can_have_gateway(access):
         return False
-    spec = {"controllerName": _ENVOY_GATEWAY}
-    _create(access, "gateway.networking.k8s.io/v1", "GatewayClass", GATEWAY_CLASS, spec=spec)
+    if not _has_gateway_class(access):
+        spec = {"controllerName": _ENVOY_GATEWAY}
+        _create(access, "gateway.networking.k8s.io/v1", "GatewayClass", GATEWAY_CLASS, spec=spec)
     return True
+
+
+def can_have_gateway(access: Access) -> bool:
+    """Whether the class that the chart's Gateway asks for is there, or could be made."""
+    if _has_gateway_class(access):
+        return True
+    return access.read(_ENVOY_GATEWAY_API, "look for Envoy Gateway") is not None
+
+
+def _has_gateway_class(access: Access) -> bool:
+    classes = f"{fitness.GATEWAY_API}/gatewayclasses/{GATEWAY_CLASS}"
+    return access.read(classes, "look for the gateway class") is not None
 
 
 def require_own_release(access: Access) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairlead_cluster import down, images, loading, registry, release, status, up
+from fairlead_cluster import down, images, loading, registry, release, state, status, up
 from fairlead_cluster.access import Access
 from fairlead_cluster.provider import Provider
 
@@ -44,4 +44,10 @@ class Embedded(Provider):
 
     def report(self) -> tuple[list[str], bool]:
         """A line a component."""
-        return status.report(*status.require(self.settings))
+        lines, is_whole = status.report(*status.require(self.settings))
+        others = [
+            name for name in state.names(self.settings.state_dir) if name != self.settings.name
+        ]
+        if others:
+            lines.append(f"also here: {', '.join(others)}; `down --all` removes them too")
+        return lines, is_whole

@@ -30,6 +30,18 @@ def test_line_shows_how_far_training_is(job, progress, line):
     assert outcome.of_finetunejob(FineTuneJob.read(body)) == outcome.Waiting(line)
 
 
+@pytest.mark.parametrize(
+    ("reason", "line"),
+    [
+        ("Running", "Pending  (Running)"),
+        ("ClaimNotFound", "Pending  (ClaimNotFound)  claim dmeo doesn't exist; create it"),
+    ],
+)
+def test_line_says_what_is_waited_for(job, reason, line):
+    body = job(phase="Pending", reason=reason, message="claim dmeo doesn't exist; create it")
+    assert outcome.of_finetunejob(FineTuneJob.read(body)) == outcome.Waiting(line)
+
+
 def test_progress_of_a_training_that_is_over_is_not_shown(job, make_condition):
     body = job(phase="Exporting", progress=PROGRESS, conditions=[make_condition("Trained")])
     assert outcome.of_finetunejob(FineTuneJob.read(body)) == outcome.Waiting("Exporting")
@@ -72,6 +84,11 @@ def test_service_is_reached_when_it_is_ready(service, make_condition):
         (1, [("Ready", "False", "NoReplicasReady")], "not ready  0/1 pods  (NoReplicasReady)"),
         (
             1,
+            [("Ready", "False", "FineTuneJobNotFound", "there is no finetunejob/untis")],
+            "not ready  0/1 pods  (FineTuneJobNotFound)  there is no finetunejob/untis",
+        ),
+        (
+            1,
             [("Ready", "True", "ReplicasReady"), ("Progressing", "True", "RollingOut")],
             "not ready  0/1 pods  (ReplicasReady)",
         ),
@@ -90,6 +107,7 @@ def test_service_is_reached_when_it_is_ready(service, make_condition):
         "older version ready",
         "new",
         "starting",
+        "what lacks",
         "rolling out",
         "job still training",
         "newer revision mends a broken one",

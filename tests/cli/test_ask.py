@@ -16,13 +16,13 @@ def server():
     seen = []
 
     class Answer(http.server.BaseHTTPRequestHandler):
-        code = 200
+        code, refusal = 200, '{"error": "busy"}'
 
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             seen.append((self.path, self.headers["Host"], body))
             choice = {"text": " 5 g", "message": {"content": "5 g"}}
-            reply = json.dumps({"choices": [choice]} if self.code == 200 else {"error": "busy"})
+            reply = json.dumps({"choices": [choice]}) if self.code == 200 else self.refusal
             self.send_response(self.code)
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()
@@ -57,11 +57,16 @@ def test_question_reaches_the_model_by_the_services_host(server, chat, path, con
     assert body == {"model": "units", "max_tokens": 7, "temperature": 0, **content}
 
 
-def test_refusal_is_told_with_what_the_server_said(server):
+@pytest.mark.parametrize(
+    ("code", "refusal", "said"),
+    [(429, '{"error": "busy"}', '429: {"error": "busy"}'), (503, "", "503: Service Unavailable")],
+    ids=["with-words", "of-a-gateway-without-pods"],
+)
+def test_refusal_is_told_with_what_the_server_said(server, code, refusal, said):
     url, _, handler = server
-    handler.code = 429
+    handler.code, handler.refusal = code, refusal
     where = ask.Endpoint(url=url, host="h", model="m")
-    with pytest.raises(errors.CliError, match='answers 429: {"error": "busy"}'):
+    with pytest.raises(errors.CliError, match=f"answers {said}"):
         ask.ask(where, "q", chat=False, max_tokens=1)
 
 

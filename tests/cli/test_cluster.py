@@ -142,11 +142,12 @@ def test_server_that_is_gone_is_worth_another_try(tmp_path, monkeypatch):
 
 
 def test_no_kubeconfig_says_the_way_out(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none")
-    )
+    absent = str(tmp_path / "none")
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", absent)
     assert main(["wait", "ftj/units"]) == 2
-    assert "set KUBECONFIG" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "set KUBECONFIG" in said
+    assert absent in said
 
 
 def test_unknown_context_names_the_known(api, capsys):

@@ -119,6 +119,12 @@ def test_fault_is_told_with_line_and_field(file, old, new, line, field):
     assert all(fault.problem for fault in faults)
 
 
+def test_model_of_a_hub_is_told_what_is_read(file):
+    text = JOB.replace("uri: pvc://models/base", "uri: hf://team/model")
+    (fault,) = manifests.check_file(file(text)).faults
+    assert "must be pvc://CLAIM/PATH; model hubs and object stores are not read" in str(fault)
+
+
 @pytest.mark.parametrize(
     ("resources", "said"),
     [

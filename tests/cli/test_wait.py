@@ -72,8 +72,9 @@ def test_failure_tells_cause_and_the_failed_pods_last_lines(course, job, make_co
 
 
 def test_deleted_resource_is_said_to_be_deleted(course, job, said):
-    with pytest.raises(cluster.NotFound, match="finetunejob/units was deleted"):
+    with pytest.raises(errors.CliError, match="finetunejob/units was deleted") as raised:
         wait.until_done(course(job(), [("DELETED", job())]), JOB, 60, said.append)
+    assert raised.value.exit_status == 1
 
 
 def test_time_that_is_over_is_told_with_the_last_state(course, job, said):

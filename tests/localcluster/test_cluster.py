@@ -17,6 +17,7 @@ import pytest
 from fairlead_cluster import (
     cgroups,
     down,
+    embedded,
     errors,
     network,
     node,
@@ -312,6 +313,8 @@ def test_two_clusters_live_side_by_side(with_node, fresh):
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "only-here"}},
     )
     assert with_node.server.get("/api/v1/namespaces/only-here") is None
+    lines, _ = embedded.Embedded(chosen).report()
+    assert with_node.where.name in next(line for line in lines if line.startswith("also here: "))
     down.down(chosen)
     assert not other.server.is_ready()
     assert with_node.server.is_ready()

@@ -276,14 +276,28 @@ def test_demo_without_a_gateway_is_refused_before_the_images_are_pushed(environm
     assert "this cluster serves no Gateway API; install Envoy Gateway" in line
 
 
-@pytest.fixture(scope="module")
-def gateway_api(theirs):
-    """Gateway API and Envoy Gateway's kinds, as that project installs them; they stay."""
+def install_crds(theirs, names):
+    """The CRDs of these files of Envoy Gateway's chart; they stay."""
     chart = theirs.opened.cache.module_folder(gateway.MODULE, "charts/gateway-helm")
-    files = sorted(str(path) for path in (chart / "charts/crds/crds").rglob("*.yaml"))
+    files = sorted(str(path) for path in (chart / "charts/crds/crds").rglob(names))
     flags = [f"--filename={file}" for file in files]
     theirs.kube("apply", "--server-side", "--force-conflicts", *flags)
     theirs.kube("wait", "--for=condition=Established", "crd", "--all")
+
+
+@pytest.mark.cluster
+def test_demo_that_no_gateway_would_serve_is_refused_before_the_images_are_pushed(
+    theirs, environment, capsys
+):
+    install_crds(theirs, "gatewayapi-crds.yaml")
+    line = said_by(capsys, "demo")
+    assert "neither a GatewayClass 'fairlead' nor Envoy Gateway; install Envoy Gateway" in line
+
+
+@pytest.fixture(scope="module")
+def gateway_api(theirs):
+    """Gateway API and Envoy Gateway's kinds, as that project installs them."""
+    install_crds(theirs, "*.yaml")
 
 
 @pytest.mark.cluster

@@ -63,7 +63,7 @@ def prepare(provider: Provider, parts: Parts) -> place.Place:
     """Bring about all that the example starts from: four parts of the demo."""
     with parts.part("a cluster", 20, pins.USUAL_SECONDS):
         where = place.at(provider.reach(up.Wanted()))
-        require_gateway_api(where)
+        require_gateway(where)
     first_images = imagetable.USUAL_SECONDS + imagetable.USUAL_PUSH_SECONDS
     with parts.part("the images", 15, first_images):
         references = provider.push_images()
@@ -76,15 +76,20 @@ def prepare(provider: Provider, parts: Parts) -> place.Place:
     return where
 
 
-def require_gateway_api(where: place.Place) -> None:
+def require_gateway(where: place.Place) -> None:
     """Refuse at once what would fail at the last part.
 
     Raises:
-        ClusterError: When the cluster serves no Gateway API.
+        ClusterError: When nothing would serve the chart's Gateway.
     """
+    lacks = ""
     if not fitness.has_gateway_api(where):
+        lacks = "serves no Gateway API"
+    elif not belongings.can_have_gateway(where):
+        lacks = f"has neither a GatewayClass {belongings.GATEWAY_CLASS!r} nor Envoy Gateway"
+    if lacks:
         raise errors.ClusterError(
-            "the demo asks its models through a gateway, and this cluster serves no Gateway API",
+            f"the demo asks its models through a gateway, and this cluster {lacks}",
             "install Envoy Gateway (https://gateway.envoyproxy.io) there",
         )
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from fairlead_api import names
+from fairlead_api import names, uris
 from fairlead_api.base import DNS_SUBDOMAIN_PATTERN, ObjectMeta, Resource
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
@@ -31,6 +31,7 @@ _METADATA: Final = frozenset(
 """Members of Kubernetes' ObjectMeta."""
 _MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
 _UNKNOWN: Final = "unknown field"
+_NO_URI: Final = "must be pvc://CLAIM/PATH; model hubs and object stores are not read"
 _LABEL_VALUE: Final = re.compile("([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _DOMAIN: Final = re.compile(DNS_SUBDOMAIN_PATTERN.strip("^$"))
 
@@ -73,7 +74,8 @@ def faults(body: Mapping[str, Any]) -> Iterator[Fault]:
         resource = _read(model, _without_nulls(given), extra="ignore")
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
-            yield Fault(error["loc"], error["msg"])
+            is_uri = (error.get("ctx") or {}).get("pattern") == uris.URI_PATTERN
+            yield Fault(error["loc"], _NO_URI if is_uri else error["msg"])
         return
     for way, rule in resource.broken_rules():
         yield Fault((*way, *(rule.field_path or "").split(".")[1:]), rule.message)

@@ -80,7 +80,9 @@ def _progress(job: FineTuneJob) -> list[str]:
             words.append(f"LOSS {progress.loss:.4g}")
         if progress.eta:
             words.append(f"ETA {progress.eta}")
-    return words + ([f"({status.reason})"] if status.reason else [])
+    words += [f"({status.reason})"] if status.reason else []
+    # What runs is told by its figures; what is waited for, by the sentence that says how to go on.
+    return words + ([status.message] if status.message and status.reason != Reason.RUNNING else [])
 
 
 def of_modelservice(service: ModelService) -> Outcome:
@@ -100,6 +102,7 @@ def of_modelservice(service: ModelService) -> Outcome:
     words = [status.phase or "not ready", f"{status.ready_replicas}/{service.spec.replicas} pods"]
     if ready is not None:
         words.append(f"({ready.reason})")
+        words += [ready.message] if ready.status != "True" and ready.message else []
     return Waiting("  ".join(words))
 
 

@@ -76,7 +76,7 @@ def _post(request: urllib.request.Request) -> dict[str, Any]:
             answer: dict[str, Any] = json.load(response)
             return answer
     except urllib.error.HTTPError as refused:
-        said = refused.read(2000).decode(errors="replace")
+        said = refused.read(2000).decode(errors="replace") or refused.reason
         raise errors.CliError(f"{request.full_url} answers {refused.code}: {said}") from refused
     except (OSError, ValueError) as broken:
         raise errors.CliError(

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 import urllib3
 from kubernetes import client, config, watch  # type: ignore[import-untyped]
+from kubernetes.config import kube_config  # type: ignore[import-untyped]
 
 from fairlead_api import names
 from fairlead_cli import errors, gateway, target
@@ -61,8 +62,8 @@ class Cluster:
             config.load_incluster_config()
         except config.ConfigException:
             raise errors.NoCluster(
-                f"no cluster to talk to ({missing}): set KUBECONFIG, e.g. to the output of"
-                " `fairlead-cluster kubeconfig`"
+                f"no cluster to talk to ({kube_config.KUBE_CONFIG_DEFAULT_LOCATION}: {missing}):"
+                " set KUBECONFIG, e.g. to the output of `fairlead-cluster kubeconfig`"
             ) from missing
         return cls(client.ApiClient(), "default")
 

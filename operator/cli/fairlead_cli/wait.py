@@ -59,9 +59,10 @@ def until_done(
     """Wait until the resource is complete or ready; returns only then.
 
     Raises:
-        CliError: When it failed; the message holds the condition's and the failed pods' lines.
+        CliError: When it failed, or was deleted meanwhile; of a failure the message holds the
+            condition's and the failed pods' lines.
         TimedOut: When the time is over.
-        NotFound: When it isn't there, or was deleted meanwhile.
+        NotFound: When it isn't there.
     """
     last = ""
     begun = told = clock()
@@ -108,7 +109,7 @@ def _versions(
             version = body["metadata"]["resourceVersion"]
             for event, changed in reader.follow(of, version, window):
                 if event == "DELETED":
-                    raise cluster.NotFound(f"{of} was deleted")
+                    raise errors.CliError(f"{of} was deleted")
                 yield changed
         except cluster.Unreachable as unreachable:
             if not is_lost:
