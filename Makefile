@@ -65,7 +65,7 @@ format: $(STAMP)  ## let ruff format and mend the code
 test: $(STAMP)  ## gates and all tests, from a bare checkout
 	@$(PY) tests/run.py gates fast cluster e2e
 
-test-fast: $(STAMP)  ## gates and the tests that need Python only (2 min)
+test-fast: $(STAMP)  ## gates and the tests that need Python and helm only (3 min)
 	@$(PY) tests/run.py gates fast
 
 test-cluster: $(STAMP)  ## tests against a real API server
@@ -74,17 +74,17 @@ test-cluster: $(STAMP)  ## tests against a real API server
 test-e2e: $(STAMP)  ## tests against the whole cluster with images
 	@$(PY) tests/run.py e2e
 
-soak: $(STAMP)  ## campaigns of the proof harness, results to docs/testing (hours; MOST=1200 runs of each)
+soak: $(STAMP)  ## campaigns of the proof harness, results to docs/testing (hours; MOST=1500 runs of each)
 	@mkdir -p docs/testing; code=0; \
 	$(PY) tests/chaos/fairlead_model --states 1000000 --seed 1 --processes 2 --write docs/testing/model.json || code=$$?; \
 	FAIRLEAD_RESULTS=docs/testing $(PY) -m pytest -q -m cluster tests/cluster/admission || code=$$?; \
-	$(PY) tests/chaos/fairlead_chaos soak --most $(or $(MOST),1200) --write docs/testing || code=$$?; \
+	$(PY) tests/chaos/fairlead_chaos soak --most $(or $(MOST),1500) --write docs/testing || code=$$?; \
 	$(PY) tests/chaos/fairlead_chaos pages && exit $$code
 
 bench-airflow: $(STAMP)  ## thousands of waiting tasks: shared watch against polling (25 min; WRITE=1: to docs/)
 	@$(PY) tests/bench/waiters $(if $(WRITE),--write docs/benchmarks)
 
-bench-operator: $(STAMP)  ## thousands of FineTuneJobs: Fairlead against bare Jobs and a naive operator (85 min; WRITE=1: to docs/)
+bench-operator: $(STAMP)  ## thousands of FineTuneJobs: Fairlead against bare Jobs and a naive operator (1-2 h; WRITE=1: to docs/)
 	@$(PY) tests/bench/fleet $(if $(WRITE),--write docs/benchmarks)
 
 crds: $(STAMP)  ## write the chart's CRDs from the pydantic models

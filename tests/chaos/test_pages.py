@@ -2,12 +2,14 @@
 
 import pytest
 
-from fairlead_chaos import pages, plans
+from fairlead_chaos import pages, plans, rights, soak
+from fairlead_chaos.rights import Comparison
 
 HEAD = {"commit": "c" * 40, "seed": 7, "date": "2026-01-01"}
 FAULTS = {
     **HEAD,
     "planned": 1237,
+    "possible": 13344,
     "happened": 1234,
     "scenarios": 56,
     "missed": 3,
@@ -29,6 +31,7 @@ RESULTS = {
     "transitions": {
         **HEAD,
         "seconds": 90,
+        "possible": 1448,
         "gone": 852,
         "from_scratch": 160,
         "by_kind": {"in a hurry": 336},
@@ -48,12 +51,16 @@ RESULTS["transitions"] |= {"rights": audited(1, [])}
 SAID = [
     pytest.param(
         "crash",
-        ["| 1234 | 56 | 2 | 3 | 62 (5.0%) | 4 (0.3%) | 8 | `ccccccccc`, 7 |"],
+        ["| 1234 of 13,344 | 56 | 2 | 3 | 62 (5.0%) | 4 (0.3%) | 8 | `ccccccccc`, 7 |"],
         id="faults",
     ),
     pytest.param(
         "transitions",
-        ["852 ways", "336 in a hurry", "42 lead back from 2 error states: 1 with\ndifferences"],
+        [
+            "852 of 1448 ways",
+            "336 in a hurry",
+            "42 lead back from 2 error states: 1\nwith differences",
+        ],
         id="ways",
     ),
     pytest.param("model", ["1,000,001 states", "4 violations"], id="model"),
@@ -88,7 +95,7 @@ def test_page_has_the_counts_of_each_result_that_is_there(name, said):
 
 
 def test_every_campaign_of_faults_has_a_row():
-    assert pages.page(RESULTS).count("| 1234 |") == len(plans.CAMPAIGNS)
+    assert pages.page(RESULTS).count("| 1234 of ") == len(plans.CAMPAIGNS)
 
 
 def test_a_partial_soak_s_rights_are_said_to_be_its_own():
@@ -102,3 +109,14 @@ def test_the_page_is_written_from_the_result_files_that_stand():
     assert pages.PAGE.exists() == bool(found)
     if found:
         assert pages.PAGE.read_text() == pages.page(found)
+
+
+def test_results_that_stand_are_without_findings():
+    """Of the rights a whole set of campaigns uses each: then none is granted in vain."""
+    found = pages.read(pages.FOLDER)
+    campaigns = {name: found[name] for name in soak.CAMPAIGNS if name in found}
+    assert [name for name, result in campaigns.items() if result["findings"]] == []
+    total = rights.together([Comparison.of(result["rights"]) for result in campaigns.values()])
+    assert sorted(total.missing) == []
+    if len(campaigns) == len(soak.CAMPAIGNS):
+        assert sorted(total.unused) == []

@@ -45,6 +45,12 @@ def test_heartbeats_are_no_crash_points():
     assert LEASE not in writes
 
 
+def test_write_that_was_repeated_after_a_conflict_is_crashed_once():
+    outrun = trace([STATUS[0], JOB, JOB])
+    made = list(plans.crashes("complete", [outrun]))
+    assert [plan.faults[0].at for plan in made] == [STATUS[0]] * 3 + [JOB] * 3
+
+
 def test_refusals_last_for_less_and_for_more_than_the_client_tries():
     of_job = [fault for (fault,) in made_by(plans.refusals) if fault.at == JOB]
     refused = [fault for fault in of_job if isinstance(fault, faults.Refuse)]

@@ -2,18 +2,27 @@
 
 import copy
 import itertools
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from fairlead_api.modelservice import ModelServiceSpec
-from fairlead_chaos import pictures, transitions
+from fairlead_chaos import jobways, pictures, transitions
 from fairlead_chaos.transitions import Good, State, Way
 
 WAYS = list(transitions.ways())
 SEED = State("engine", "seed", (("engine.extraArgs", {"seed": "1"}),))
 OTHER = State("engine", "other", (("engine.extraArgs", {"max-num-seqs": "4"}),))
 REFUSED = State("engine", "refused", (("engine.extraArgs", {"x": "1"}),), Good.NEVER)
+
+
+def test_a_soak_goes_every_way():
+    """Where fewer runs are asked for than there are ways, it would leave some out."""
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
+    (most,) = re.findall(r"soak --most \$\(or \$\(MOST\),(\d+)\)", makefile)
+    assert int(most) >= len(WAYS) + len(list(jobways.ways()))
 
 
 def test_ways_are_so_many_and_each_is_named_once():

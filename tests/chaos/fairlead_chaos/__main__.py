@@ -174,7 +174,10 @@ async def replay(asked: argparse.Namespace) -> int:
         made = soak.chaos(opened, scenarios, course)
         wrong = await learned(made, scenarios, 2)
         tally = await made.run(chosen)
-        say(f"{tally.happened.total()} happened, {tally.missed.total()} whose point did not come")
+        say(
+            f"{tally.happened.total()} happened, {len(tally.failed)} of them with findings;"
+            f" of {tally.missed.total()} the point did not come"
+        )
         return int(bool(wrong or tally.failed or tally.missed))
 
     return await in_lab(asked, scenarios, work)

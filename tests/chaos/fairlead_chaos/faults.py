@@ -35,7 +35,11 @@ class Write:
     """Plural, with the subresource: ``jobs``, ``finetunejobs/status``."""
     name: str
     nth: int = 1
-    """Which request of this verb, resource and name in the run, from 1; retries count."""
+    """Which request of this verb, resource and name in the run, from 1; retries count.
+
+    But for a patch that somebody else's write outran: the one that repeats it has the same number,
+    and what befalls this point befalls that one.
+    """
 
 
 @dataclass(frozen=True, order=True)

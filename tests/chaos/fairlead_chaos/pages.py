@@ -20,14 +20,14 @@ Result = Mapping[str, Any]
 _HEAD: Final = """\
 # How Fairlead is tested
 
-An operator is trusted for how it is tested. This page is written by
-`python tests/chaos/fairlead_chaos pages` from the result files in [testing/](testing/), which
-`make soak` writes; nobody types a number here.
+An operator is trusted for how it is tested. This page is written from the result files in
+[testing/](testing/) by `.venv/bin/python tests/chaos/fairlead_chaos pages`, they by `make soak`:
+nobody types a number here.
 
 | tier | needs | command |
 |---|---|---|
-| fast | Python only | `make test-fast` |
-| cluster | a real API server and simulated nodes | `make test-cluster` |
+| fast | Python, and helm, compiled the first time | `make test-fast` |
+| cluster | root; a real API server, simulated nodes and a real one | `make test-cluster` |
 | e2e | the whole cluster with images | `make test-e2e` |
 | soak | hours | `make soak` |
 
@@ -54,11 +54,14 @@ _CAMPAIGNS: Final = {
 }
 
 _CAMPAIGNS_SAY: Final = f"""\
-A run is made again whose point did not come, since timing moves it, and one that was starved: its
-operator could not renew its lease in time, or waited for an answer in vain. A campaign fails where
-more than {MOST_STARVED:.0%} of its plans were starved, more than {MOST_UNREACHED:.0%} were not
-carried out at once, or more than {MOST_MISSED:.0%} never were. Only plans that happened count as
-runs; all plans, with what came out, stand beside the result files, ready for `replay`.
+Plans are drawn by the seed from all that the reference traces allow, evenly over scenarios and
+kinds of fault; `soak` without `--most` runs every one. A run is made again whose point did not
+come, since timing moves it, and one that was starved: its operator could not renew its lease in
+time, or waited for an answer in vain. A campaign fails where more than {MOST_STARVED:.0%} of its
+plans were starved, more than {MOST_UNREACHED:.0%} were not carried out at once, or more than
+{MOST_MISSED:.0%} never were. Only plans that happened count as runs; all plans, with what came out,
+stand beside the result files, ready for `replay` at the commit that is named: what an operator
+writes may change.
 """
 
 
@@ -83,7 +86,7 @@ def _campaigns(found: Mapping[str, Result]) -> str:
     rows = [
         (
             f"**{name}**: {says}",
-            str(result["happened"]),
+            f"{result['happened']} of {result['possible']:,}",
             str(result["scenarios"]),
             str(result["with_findings"]),
             str(result["missed"]),
@@ -96,7 +99,7 @@ def _campaigns(found: Mapping[str, Result]) -> str:
         if (result := found.get(name)) is not None
     ]
     counts = ("with findings", "point never came", "not at once", "starved", "masked")
-    head = ("campaign", "runs", "scenarios", *counts, "commit, seed")
+    head = ("campaign", "runs, of possible plans", "scenarios", *counts, "commit, seed")
     return f"## Campaigns\n\n{_table(head, rows)}\n{_CAMPAIGNS_SAY}"
 
 
@@ -106,10 +109,10 @@ def _transitions(result: Result) -> str:
     return f"""\
 ## Spec transitions
 
-{result["gone"]} ways from one spec to another ({kinds}), each end compared with those of
-{result["from_scratch"]} resources that were made so, and watched for writes at rest;
-{sum(back.values())} lead back from {len(back)} error states: {len(result["findings"])} with
-differences. {_of(result).capitalize()}, {_minutes(result)}.
+{result["gone"]} of {result["possible"]} ways from one spec to another ({kinds}), each end
+compared with those of {result["from_scratch"]} resources that were made so, and watched for writes
+at rest; {sum(back.values())} lead back from {len(back)} error states: {len(result["findings"])}
+with differences. {_of(result).capitalize()}, {_minutes(result)}.
 """
 
 

@@ -25,13 +25,14 @@ PARENTS: Final = ("finetunejobs", "modelservices")
 
 
 def common_writes(traces: Sequence[Trace]) -> list[Sent]:
-    """The counted requests that every trace has, as the first one sent them."""
+    """The counted requests that every trace has, each once, as the first one sent them."""
     shared = set.intersection(*({one.write for one in trace.sent} for trace in traces))
-    return [
-        one
+    found = {
+        one.write: one
         for one in traces[0].sent
         if one.write in shared and one.write.resource.partition("/")[0] not in NOT_COUNTED
-    ]
+    }
+    return list(found.values())
 
 
 def common_events(traces: Sequence[Trace]) -> list[Heard]:

@@ -1,6 +1,7 @@
 """The way of a mutating request through the proxy: numbered, and met by the plan's faults."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import aiohttp
 from aiohttp import web
@@ -39,6 +40,9 @@ class Writes:
         if not run.life.lives(incarnation):
             entry.note(answered="nothing")
             return None
+        if reply is not None and _is_outrun(asked, reply):
+            run.history.give_back(write)
+            return await self._relay(request, entry, reply)
         if reply is None or run.agenda.loses(write):
             entry.note(answered="lost")
             return None
@@ -80,17 +84,29 @@ class Writes:
             entry.note(answered="nothing")
             await run.life.end()
             return None
-        try:
-            response = await answer(request, reply.code, reply.headers, reply.body)
-        except ConnectionError:
-            entry.note(answered="lost")  # it went away meanwhile
-            return None
-        entry.note(answered="relayed")
-        if run.agenda.kills(write, Moment.AFTER_REPLY):
+        response = await self._relay(request, entry, reply)
+        if response is not None and run.agenda.kills(write, Moment.AFTER_REPLY):
             await flush(request)
             await run.life.end()
             return None
         return response
+
+    async def _relay(
+        self, request: web.BaseRequest, entry: Entry, reply: Reply
+    ) -> web.StreamResponse | None:
+        """Answer as the API server did; None where the operator went away meanwhile."""
+        try:
+            response = await answer(request, reply.code, reply.headers, reply.body)
+        except ConnectionError:
+            entry.note(answered="lost")
+            return None
+        entry.note(answered="relayed")
+        return response
+
+
+def _is_outrun(asked: Asked, reply: Reply) -> bool:
+    """Whether somebody else's write came first, which timing alone decides: it will be repeated."""
+    return asked.verb == "patch" and reply.code == HTTPStatus.CONFLICT
 
 
 def _is_new(asked: Asked, code: int) -> bool:

@@ -1,7 +1,9 @@
 """Mutating requests: numbered, named, and met by the faults of a plan."""
 
+import contextlib
 import json
 
+import aiohttp
 import pytest
 
 from fairlead_chaos import faults
@@ -110,6 +112,30 @@ async def test_kill_around_a_write(chaos, direct, gone, moment, is_made, code, a
         ("create", "configmaps", "made", 2, 409 if is_made else 201, "relayed"),
     ]
     assert [one.incarnation for one in one.trace.sent] == [1, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(lambda at: Kill(at, Moment.AFTER_COMMIT), id="kill-after-commit"),
+        pytest.param(lambda at: Kill(at, Moment.AFTER_REPLY), id="kill-after-reply"),
+        pytest.param(faults.LoseReply, id="lost-reply"),
+    ],
+)
+async def test_patch_that_was_outrun_is_met_by_nothing_and_the_next_has_its_number(
+    chaos, direct, fault
+):
+    await direct.create("made", n="0")
+    point = Write("patch", "configmaps", "made")
+    one = await chaos(fault(point))
+    stale = {"metadata": {"resourceVersion": "1"}, "data": {"n": "1"}}
+    assert (await one.caller.ask("PATCH", "made", stale, content=MERGE))[0] == 409
+    assert (one.num_kills, one.trace.reached) == (0, [])
+    with contextlib.suppress(aiohttp.ClientError):  # AFTER_REPLY: the reply may come through
+        await one.caller.edit("made", n="2")
+    assert one.trace.reached == [point]
+    assert (await direct.list())[0]["made"] == {"n": "2"}
+    assert [(sent.write.nth, sent.code) for sent in one.trace.sent] == [(1, 409), (1, 200)]
 
 
 REFUSALS = [
