@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from fairlead_cluster import down, settings, state
@@ -36,6 +39,16 @@ def written(ends_well, tmp_path_factory):
     return folder
 
 
+def runs_operator(process):
+    """Whether it lives; a killed bench's child may stay for a while as one that nobody awaits."""
+    try:
+        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return "fairlead_operator" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
+
+
 @pytest.fixture(scope="module")
 def result(written):
     return json.loads((written / "operator.json").read_text())
@@ -47,10 +60,12 @@ def row(result):
     return found
 
 
-def test_result_names_what_was_measured(result):
-    assert len(result["commit"].split()[0]) == 40
-    assert result["seed"] == 7
-    assert all(result[part] for part in ("date", "cpu", "kubernetes", "kwok", "kopf", "client"))
+def test_each_part_names_what_was_measured(result):
+    for part in (result["sizes"][str(NUM_JOBS)], result["memory"]):
+        told = part["circumstances"]
+        assert len(told["commit"]) == 40
+        assert told["seed"] == 7
+        assert all(told[key] for key in ("date", "cpu", "kubernetes", "kwok", "kopf", "client"))
 
 
 @pytest.mark.parametrize("kind", CONTESTANTS)
@@ -71,7 +86,7 @@ def test_operator_writes_nothing_in_vain(row):
 
 def test_operators_make_the_same_children(row):
     for kind in CONTESTANTS[1:]:
-        assert row[kind]["children"] == 2 + NUM_STAGES  # ConfigMap, Service, a Job a stage
+        assert row[kind]["children"] == 1 + NUM_STAGES  # a ConfigMap, and a Job a stage
 
 
 def test_naive_operator_does_write_in_vain(row):
@@ -92,8 +107,43 @@ def test_page_tells_each_figure_with_its_formula_and_each_goal(written):
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     assert all(cell.strip() for row in rows for cell in row)
     goals = [row for row in rows if row[-1] in ("yes", "**no**")]
-    assert len(goals) == 8
+    assert len(goals) == 10
     assert text.count("```mermaid") == 2
+    for until in ("to Running", "to Complete"):
+        (goal,) = [row for row in goals if row[0] == f"{until}, over bare Jobs"]
+        assert (f"× {until}.**" in text) == (goal[-1] == "**no**")
+
+
+def test_cluster_that_is_there_is_left_alone(cluster):
+    name = cluster.kubeconfig.parent.name
+    command = (sys.executable, BENCH, "--cluster", name)
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=MOST_SECONDS)
+    assert refused.returncode == 1
+    assert f"{name!r} is there already" in refused.stderr
+    assert cluster.kubeconfig.exists()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_killed_bench_leaves_no_operator(until, how):
+    name = "fairlead-bench-kill"
+    only_memory = ("--jobs", "--rounds", "--memory-jobs", "5", "--foreign-pods", "1")
+    bench = psutil.Popen((sys.executable, BENCH, "--cluster", name, *only_memory))
+
+    async def operators():
+        return [each for each in bench.children() if runs_operator(each)]
+
+    async def are_gone():
+        return not any(map(runs_operator, found))
+
+    try:
+        found = await until(operators, "an operator runs", seconds=MOST_SECONDS)
+        bench.send_signal(how)
+        bench.wait(MOST_SECONDS)
+        await until(are_gone, "its operator is gone")
+    finally:
+        bench.kill()
+        bench.wait(MOST_SECONDS)
+        down.down(dataclasses.replace(settings.load(), name=name))
 
 
 def test_cluster_of_the_bench_is_gone(written):

@@ -1,54 +1,58 @@
 """Thousands of FineTuneJobs on simulated nodes: Fairlead against bare Jobs and a naive operator.
 
 ``python tests/bench/fleet [--jobs N ...] [--rounds N ...] [--foreign-pods N]`` lets each
-contestant bring N objects to Running and to Complete on one control plane, one after the other in
-each round, and measures times, requests by the audit log, CPU and memory; then memory once more
-beside others' pods. It prints each figure with its formula, median and spread over the rounds;
-``--write FOLDER`` leaves them there as operator.md and operator.json. ``make bench-operator`` is
-the whole of it.
+contestant bring N objects to Running and to Complete, one after the other in each round, and
+measures times, requests by the audit log, CPU and memory; then memory once more beside others'
+pods. It prints each figure with its formula, median and spread over the rounds; ``--write FOLDER``
+leaves them there as operator.md and operator.json, beside those of other sizes that stand there
+already. ``make bench-operator`` is the whole of it. A quick look, one size, and the memory run
+alone (it needs root; `make venv` first):
+
+    .venv/bin/python tests/bench/fleet --jobs 100 --rounds 1 --foreign-pods 0
+    .venv/bin/python tests/bench/fleet --jobs 5000 --rounds 1 --foreign-pods 0 --write FOLDER
+    .venv/bin/python tests/bench/fleet --jobs --rounds --write FOLDER
 """
 
 import argparse
 import asyncio
-import importlib.metadata
 import json
-import os
-import platform
 import random
-import re
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 # What benches share, and how the pods of the proof harness end.
 sys.path += [str(ROOT / "tests" / "bench"), str(ROOT / "tests" / "chaos")]
 
-import client  # noqa: E402
 import contestants  # noqa: E402
 import course  # noqa: E402
 import figures  # noqa: E402
 import manifests  # noqa: E402
-import pages  # noqa: E402
 import plane as planes  # noqa: E402
+import results  # noqa: E402
 from moments import BARE, FAIRLEAD, NAIVE  # noqa: E402
 
-from fairlead_cluster import pins  # noqa: E402
-
-MEASURED = ("operator", "cluster", "tests/bench")
-SECONDS_A_JOB, SECONDS_A_ROUND = 0.36, 110
-"""Of all contestants together, clearing included, on two quiet cores."""
-FOREIGN_SECONDS = 0.004
+SECONDS_A_JOB, SECONDS_A_ROUND = 0.4, 60
+"""Of all contestants together, roughly, on two quiet cores."""
+SECONDS_TO_RUNNING, FOREIGN_SECONDS = 0.04, 0.004
+"""Of a job and of a foreign pod of the memory run."""
+INTERRUPTED = 130
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cluster", default="fairlead-bench", help="made, and removed, if absent")
-    parser.add_argument("--jobs", type=int, nargs="+", default=[1000, 5000])
-    parser.add_argument("--rounds", type=int, nargs="+", default=[5, 1], help="of each size")
+    parser.add_argument(
+        "--cluster", default="fairlead-bench", help="made for each course, and removed"
+    )
+    parser.add_argument(
+        "--jobs", type=int, nargs="*", default=[1000, 5000], help="sizes; none: the memory run only"
+    )
+    parser.add_argument(
+        "--rounds", type=int, nargs="*", default=[5, 1], help="one number for each of --jobs"
+    )
     parser.add_argument("--foreign-pods", type=int, default=50_000, help="of the memory run; or 0")
     parser.add_argument("--memory-jobs", type=int, default=5000, help="of the memory run")
     parser.add_argument("--probes", type=int, default=50, help="jobs that are suspended")
@@ -61,6 +65,8 @@ def arguments():
     options = parser.parse_args()
     if len(options.rounds) != len(options.jobs):
         parser.error("--rounds: one number for each of --jobs")
+    if not options.jobs and not options.foreign_pods:
+        parser.error("--jobs, --foreign-pods: nothing is asked for")
     return options
 
 
@@ -69,20 +75,20 @@ def estimate(options):
     sizes = zip(options.jobs, options.rounds, strict=True)
     seconds = sum(rounds * (SECONDS_A_ROUND + SECONDS_A_JOB * jobs) for jobs, rounds in sizes)
     if options.foreign_pods:
-        seconds += options.foreign_pods * FOREIGN_SECONDS
-        seconds += SECONDS_A_ROUND + options.memory_jobs * SECONDS_A_JOB / 3
+        seconds += SECONDS_A_ROUND + options.foreign_pods * FOREIGN_SECONDS
+        seconds += options.memory_jobs * SECONDS_TO_RUNNING
     return seconds
 
 
 class Bench:
-    """All rounds on one control plane."""
+    """All rounds; each course has a control plane of its own, made anew of the same programs."""
 
-    def __init__(self, plane, options, folder):
-        self.plane, self.options, self.folder = plane, options, folder
-        self.num_done, self.begun = 0, time.monotonic()
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.begun = time.monotonic()
 
     async def size(self, num_jobs, num_rounds):
-        """All rounds with so many jobs."""
+        """All rounds with so many jobs; yields what is known after each."""
         rows = []
         for number in range(num_rounds):
             kinds = [BARE, FAIRLEAD, NAIVE]
@@ -90,18 +96,13 @@ class Bench:
             how = self._course(num_jobs, to_complete=True)
             title = f"{num_jobs} jobs, round {number + 1} of {num_rounds}"
             rows.append({kind: await self._one(kind, how, title) for kind in kinds})
-        return {"rounds": rows, **figures.of_rounds(rows)}
+            yield {"rounds": rows, **figures.of_rounds(rows)}
 
     async def memory(self):
         """The operators once more, to Running only, beside others' pods."""
         num_jobs, num_foreign = self.options.memory_jobs, self.options.foreign_pods
-        namespace = await self.plane.namespace("foreign")
-        print(f"memory run: {num_foreign} foreign pods are made", flush=True)
-        path = f"{planes.NAMESPACES}/{namespace}/pods"
-        await self.plane.there.create_all(path, map(manifests.foreign_pod, range(num_foreign)))
-        how = self._course(num_jobs, to_complete=False)
-        row = {kind: await self._one(kind, how, "memory run") for kind in (FAIRLEAD, NAIVE)}
-        await self.plane.remove(namespace)
+        how, title = self._course(num_jobs, to_complete=False), f"{num_foreign} foreign pods"
+        row = {kind: await self._one(kind, how, title, num_foreign) for kind in (FAIRLEAD, NAIVE)}
         return {
             "num_jobs": num_jobs,
             "num_foreign": num_foreign,
@@ -112,20 +113,25 @@ class Bench:
         num_probes, quiet = min(self.options.probes, num_jobs), self.options.quiet_seconds
         return course.Course(num_jobs, num_probes, quiet, to_complete, self.options.patience)
 
-    async def _one(self, kind, how, title):
-        """One course, gone again where it was disturbed; figures of it."""
-        begun, courses = time.monotonic(), []
-        texts = manifests.templates("https://localhost:8443")
+    async def _one(self, kind, how, title, num_foreign=0):
+        """One course, gone again where it was disturbed or stood still; figures of it."""
+        begun, courses, num_stuck = time.monotonic(), [], 0
+        print(f"{title}: {kind} begins", flush=True)
         while not courses or figures.is_disturbed(courses[-1]):
-            if len(courses) == figures.MOST_COURSES:
+            if len(courses) + num_stuck == figures.MOST_COURSES:
                 break
-            operator = await self._operator(kind, texts)
-            courses.append(await course.Run(self.plane, kind, operator, how, texts).whole())
-        told = figures.of_courses(courses, how.num_jobs)
+            try:
+                courses.append(await self._once(kind, how, num_foreign))
+            except planes.Stuck as stuck:
+                num_stuck += 1
+                if num_stuck == figures.MOST_COURSES:
+                    raise
+                print(f"{title}: {kind}: {stuck}", flush=True)
+        told = figures.of_courses(courses, how.num_jobs, num_stuck)
         said = f"running {told['running_last']:.1f} s"
         if how.to_complete:
             said += f", complete {told['complete_last']:.1f} s"
-        if operator:
+        if kind != BARE:
             said += f", CPU {told['cpu'] * 1000:.1f} ms an object, {told['peak']:.0f} MiB"
         took, so_far = time.monotonic() - begun, (time.monotonic() - self.begun) / 60
         said += f", {told['repeats']} repeats" if told["repeats"] else ""
@@ -133,84 +139,65 @@ class Bench:
         print(line, flush=True)
         return told
 
-    async def _operator(self, kind, texts):
+    async def _once(self, kind, how, num_foreign):
+        """One course; what was measured."""
+        num_pods = how.num_jobs + how.num_probes + 1
+        async with planes.fresh(self.options.cluster, num_pods) as plane:
+            if num_foreign:
+                path = f"{planes.NAMESPACES}/{await plane.namespace('foreign')}/pods"
+                await plane.there.create_all(path, map(manifests.foreign_pod, range(num_foreign)))
+            texts = manifests.templates("https://localhost:8443")
+            operator = await self._operator(plane, kind, texts)
+            return await course.Run(plane, kind, operator, how, texts).whole()
+
+    async def _operator(self, plane, kind, texts):
         """A contestant's operator, not started; None where it has none."""
         if kind == BARE:
             return None
-        config = await self.plane.account(course.ACCOUNTS[kind], self.folder)
+        config = await plane.account(course.ACCOUNTS[kind], self.folder)
         if kind == FAIRLEAD:
             return contestants.Fairlead(self.folder, config)
         return contestants.Naive(self.folder, config, json.dumps(texts))
 
 
-def revision():
-    """The commit, and whether more than it was measured."""
-    git = ["git", "-C", str(ROOT)]
-    told = [["rev-parse", "HEAD"], ["status", "--porcelain", "--", *MEASURED]]
-    commit, changed = (
-        subprocess.run([*git, *ask], capture_output=True, text=True, check=True).stdout.strip()
-        for ask in told
-    )
-    return commit + (" with changes" if changed else "")
-
-
 def circumstances(options):
-    """What has to be known beside the figures."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    modules = (ROOT / "cluster" / "go.mod").read_text()
-    return {
-        "commit": revision(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
-        "seed": options.seed,
-        "cores": os.cpu_count(),
-        "cpu": models[0] if models else platform.machine(),
-        "load_before": os.getloadavg()[0],
-        "kubernetes": pins.KUBERNETES_VERSION,
-        "kwok": re.search(r"sigs.k8s.io/kwok (v\S+)", modules).group(1),
-        "kopf": importlib.metadata.version("kopf"),
-        "client": importlib.metadata.version("kubernetes"),
-        "python": platform.python_version(),
-        "threads": contestants.NAIVE_THREADS,
-        "num_probes": options.probes,
-        "quiet_seconds": options.quiet_seconds,
-    }
+    """What has to be known beside a part that begins."""
+    return results.circumstances(
+        options.seed,
+        threads=contestants.NAIVE_THREADS,
+        num_probes=options.probes,
+        quiet_seconds=options.quiet_seconds,
+    )
 
 
-async def run(opened, options, result):
-    """Everything, into the result."""
-    most = max([*options.jobs, options.memory_jobs if options.foreign_pods else 0])
+async def run(options, found):
+    """Every part that is asked for, into the results."""
     with tempfile.TemporaryDirectory(prefix="fairlead-bench-") as folder:
-        async with client.connected(opened) as there:
-            plane = planes.Plane(opened, there)
-            await plane.prepare(most + options.probes)
-            bench = Bench(plane, options, Path(folder))
-            for num_jobs, num_rounds in zip(options.jobs, options.rounds, strict=True):
-                result["sizes"][num_jobs] = await bench.size(num_jobs, num_rounds)
-                save(options, result)
-            if options.foreign_pods:
-                result["memory"] = await bench.memory()
-            await plane.clear()
-
-
-def save(options, result):
-    """Leave what there is so far: a run that is cut short has not been for nothing."""
-    result["load_after"] = os.getloadavg()[0]
-    if options.write:
-        options.write.mkdir(parents=True, exist_ok=True)
-        (options.write / "operator.md").write_text(pages.page(result))
-        (options.write / "operator.json").write_text(json.dumps(result, indent=1) + "\n")
+        bench = Bench(options, Path(folder))
+        for num_jobs, num_rounds in zip(options.jobs, options.rounds, strict=True):
+            begun = circumstances(options)
+            async for rounds in bench.size(num_jobs, num_rounds):
+                found.of_size(num_jobs, rounds, begun)
+        if options.foreign_pods:
+            begun = circumstances(options)
+            found.of_memory(await bench.memory(), begun)
 
 
 def main():
     options = arguments()
-    result = circumstances(options) | {"sizes": {}}
+    planes.require_absent(options.cluster)
+    found = results.Results(options.write)
     minutes = estimate(options) / 60
     print(f"this takes about {minutes:.0f} min on two quiet cores", flush=True)
-    with planes.cluster(options.cluster) as opened:
-        asyncio.run(run(opened, options, result))
-    save(options, result)
-    print(pages.page(result))
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
+    try:
+        asyncio.run(run(options, found))
+    except KeyboardInterrupt:
+        print("stopped; its cluster is gone, and rounds that were whole are kept by --write")
+        return INTERRUPTED
+    print(found.page())
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What an operator asked of the API server, by the API server's own audit log."""
 
+import contextlib
 import json
 from collections import Counter
 
@@ -12,20 +13,38 @@ APART = {"leases", "tokenreviews"}
 """Counted apart: they are nobody's resource."""
 READS = {"get", "list", "watch"}
 PARENTS = {names.FINETUNEJOB_PLURAL, manifests.NAIVE_PLURAL}
-CHILDREN = {"configmaps", "services", "jobs"}
 
 
 def mark(folder):
-    """How far the log has come: size by file, whatever its name becomes."""
-    return {file.stat().st_ino: file.stat().st_size for file in folder.iterdir()}
+    """How far the log has come: its newest file, whatever that is renamed to, and its size."""
+    _, newest = _files(folder)[-1]
+    return newest.st_ino, newest.st_size
+
+
+def _files(folder):
+    """Files of the log with what the system tells of them, oldest first."""
+    found = []
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the API server drops the oldest
+            found.append((file, file.stat()))
+    return sorted(found, key=lambda each: each[1].st_mtime)
 
 
 def events(folder, account, since):
-    """The requests of an account that were logged after a mark, oldest file first."""
+    """The requests of an account that were logged after a mark, oldest file first.
+
+    Raises LookupError where the log no longer goes back to the mark.
+    """
     ours = f'"username":"system:serviceaccount:{SYSTEM}:{account}"'.encode()
-    for file in sorted(folder.iterdir(), key=lambda file: file.stat().st_mtime):
+    number, size = since
+    files = _files(folder)
+    while files and files[0][1].st_ino != number:
+        files.pop(0)
+    if not files or files[0][1].st_size < size:
+        raise LookupError("the audit log has dropped what followed the mark")
+    for file, found in files:
         with file.open("rb") as lines:
-            lines.seek(since.get(file.stat().st_ino, 0))
+            lines.seek(size if found.st_ino == number else 0)
             for line in lines:
                 if ours in line and line.endswith(b"\n"):
                     yield json.loads(line)
@@ -45,6 +64,15 @@ def is_failed(event):
     """Whether the API server was unable to do what it was asked, for somebody's resource."""
     is_apart = (event.get("objectRef") or {}).get("resource") in APART
     return not is_apart and event.get("responseStatus", {}).get("code", 0) >= 500
+
+
+def num_lists(found):
+    """How often objects of a kind were listed; for the kinds that count apart, not."""
+    return sum(
+        event["verb"] == "list" and event["objectRef"]["resource"] not in APART
+        for event in found
+        if event["stage"] == "ResponseComplete"
+    )
 
 
 def of_objects(found, prefix, namespace):

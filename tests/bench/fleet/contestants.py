@@ -14,9 +14,10 @@ from pathlib import Path
 import psutil
 from manifests import TRAINER_IMAGE
 from moments import FAIRLEAD, NAIVE
-from plane import SYSTEM, cpu_seconds, until
+from plane import SYSTEM, Stuck, cpu_seconds, until
 
 from fairlead_api import metrics
+from fairlead_chaos import lifeline
 
 MIB = 2**20
 QUIET_SHARE, QUIET_WINDOW_SECONDS = 0.1, 3.0
@@ -61,7 +62,10 @@ class Operator:
 
     def start(self):
         with self.log.open("a") as log:
-            self._process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command, env=self._env, stdout=log, stderr=log,
+                preexec_fn=lifeline.die_with_parent,  # a killed bench leaves no operator behind
+            )  # fmt: skip
         self._seen_cpu = 0.0
 
     def kill(self, how=signal.SIGKILL):
@@ -83,7 +87,8 @@ class Operator:
             return
         self.num_deaths += 1
         words = self.log.read_text()[-4000:]
-        assert self.num_deaths < MOST_DEATHS, f"{self.kind} ended with {code}: {words}"
+        if self.num_deaths == MOST_DEATHS:
+            raise Stuck(f"{self.kind} ended with {code}: {words}")
         self._retire()
         self.start()
 

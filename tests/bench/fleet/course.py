@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 import account
 import client
 import manifests
-from contestants import Memory
-from moments import BARE, FAIRLEAD, FIRST, NAIVE, Moments, Stuck, fine_tune_path, jobs_path
-from plane import NAMESPACES, PATIENCE_SECONDS, naive_path, until
+from contestants import QUIET_WINDOW_SECONDS, Memory
+from moments import BARE, FAIRLEAD, FIRST, NAIVE, Moments, fine_tune_path, jobs_path
+from plane import NAMESPACES, PATIENCE_SECONDS, Stuck, naive_path, until
 
 ACCOUNTS = {FAIRLEAD: "fairlead", NAIVE: "naive"}
 JOB, PROBE, WARM = "job", "probe", "warm"
@@ -53,7 +53,6 @@ class Run:
         finally:
             if self.operator:
                 self.operator.kill()
-            await self.plane.remove(self.namespace)
         return self.found
 
     async def _state(self):
@@ -122,8 +121,7 @@ class Run:
         await self._create(names)
         created = time.monotonic() - begun
         await self._runs(names)
-        if self.operator:
-            await self.operator.level()
+        await self._level()
         running, told = self.moments.running, self.moments.told
         self.found |= {
             "created": created,
@@ -131,6 +129,13 @@ class Run:
             "told": sorted(told[name] - begun for name in names),
             **Cost.of(self).since(before, "running"),
         }
+
+    async def _level(self):
+        """Wait until the operator is level; as long for none, as the control plane never rests."""
+        if self.operator:
+            await self.operator.level()
+        else:
+            await asyncio.sleep(QUIET_WINDOW_SECONDS)
 
     async def _at_rest(self):
         """Nothing happens: what the operator takes and writes all the same."""
@@ -179,6 +184,7 @@ class Run:
         for name in probes:
             await self.there.call("DELETE", f"{self._path()}/{name}")
         await self.operator.level()
+        self.found["memory_suspended"] = asdict(Memory.of(self.operator.pid))
 
     async def _to_complete(self, names):
         """From the first pod's end to the last object's Complete; pods end from now on."""
@@ -187,8 +193,7 @@ class Run:
             self.plane.play(ends=True)
             wanted = set(names)
             await self._until(lambda: wanted - moments.complete.keys(), "all complete", driver)
-        if self.operator:
-            await self.operator.level()
+        await self._level()
         begun = moments.first_over
         self.found |= {
             "complete": sorted(moments.complete[name] - begun for name in names),
@@ -264,6 +269,7 @@ class Run:
             "versions": versions,
             "transitions": transitions,
             "no_op": counts["patches"] - versions,
+            "lists": account.num_lists(self._events(self.begun)),
         }
 
 
@@ -273,17 +279,19 @@ class Cost:
 
     at: float
     operator: float
+    bench: float
     plane: dict[str, float]
 
     @classmethod
     def of(cls, run):
         operator = run.operator.cpu() if run.operator else 0.0
-        return cls(time.monotonic(), operator, run.plane.cpu())
+        return cls(time.monotonic(), operator, time.process_time(), run.plane.cpu())
 
     def since(self, before, phase):
         plane = {name: value - before.plane.get(name, 0) for name, value in self.plane.items()}
         return {
             f"{phase}_seconds": self.at - before.at,
             f"{phase}_cpu": self.operator - before.operator,
+            f"{phase}_bench_cpu": self.bench - before.bench,
             f"{phase}_plane_cpu": plane,
         }

@@ -14,7 +14,6 @@ from fairlead_operator.finetune.config import config_map
 from fairlead_operator.finetune.export import export_job
 from fairlead_operator.finetune.options import Options
 from fairlead_operator.finetune.prepare import prepare_job
-from fairlead_operator.finetune.service import workers_service
 from fairlead_operator.finetune.train import train_job
 
 STAGES = tuple(stage.lower() for stage in Stage)
@@ -81,7 +80,7 @@ def naive_crd():
 
 
 def templates(progress_url):
-    """Texts of the children by name: `run`, `workers` and the Jobs of the stages.
+    """Texts of the children by name: `run` and the Jobs of the stages.
 
     They lack an owner: who makes them adds it. The Jobs are those of the first attempt.
     """
@@ -90,7 +89,7 @@ def templates(progress_url):
     head["creationTimestamp"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     read = FineTuneJob.read(job | {"metadata": job["metadata"] | head})
     options = Options(trainer_image=TRAINER_IMAGE, progress_url=progress_url)
-    made = {"run": config_map(read, options), "workers": workers_service(read)}
+    made = {"run": config_map(read, options)}
     for stage, build in zip(STAGES, (prepare_job, train_job, export_job), strict=True):
         made[stage] = build(read, 1, options)
     for child in made.values():

@@ -10,7 +10,7 @@ from collections import Counter
 
 import client
 import manifests
-from plane import naive_path
+from plane import Stuck, naive_path
 
 from fairlead_api import names
 
@@ -26,10 +26,6 @@ def jobs_path(namespace):
 
 def fine_tune_path(namespace):
     return f"/apis/{names.API_VERSION}/namespaces/{namespace}/{names.FINETUNEJOB_PLURAL}"
-
-
-class Stuck(Exception):
-    """What was waited for never came, though nothing has failed."""
 
 
 class Moments:
@@ -144,7 +140,7 @@ class Moments:
 
 def _said(status):
     """What a status says, without its times and texts."""
-    stages = [(s["name"], s["state"], s["attempt"]) for s in status.get("stages") or []]
+    stages = [(s["name"], s["state"], s.get("attempt")) for s in status.get("stages") or []]
     conditions = [(c["type"], c["status"], c["reason"]) for c in status.get("conditions") or []]
     return status.get("phase"), status.get("reason"), stages, conditions
 

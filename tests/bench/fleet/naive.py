@@ -1,9 +1,9 @@
 """The naive operator: kopf with the official client in threads, as most tutorials do it.
 
-It does what Fairlead does for a job that goes well: a ConfigMap, a Service, and three Jobs one
-after the other, with the state told in the status; it also suspends. What is usual stays:
-change handlers with kopf's finalizer and annotations, results returned into the status, the
-state of a Job copied into the parent's status on each event.
+It does what Fairlead does for a job that goes well: a ConfigMap, and three Jobs one after the
+other, with the state told in the status; it also suspends. What is usual stays: change handlers
+with kopf's finalizer and annotations, results returned into the status, the state of a Job copied
+into the parent's status on each event.
 What was tuned beyond that is in `configure`.
 """
 
@@ -69,7 +69,6 @@ def begin(stage, namespace, name, owner):
 def create_fn(body, name, namespace, **_):
     owner = dict(body)
     created(core.create_namespaced_config_map, namespace, rendered("run", name, owner))
-    created(core.create_namespaced_service, namespace, rendered("workers", name, owner))
     begin(STAGES[0], namespace, name, owner)
     return {"job": f"{name}-{STAGES[0]}-a1"}
 

@@ -1,6 +1,6 @@
-"""The control plane that all contestants share, and what the bench makes there.
+"""The control plane of one course, and what the bench makes there.
 
-Its own cluster, nodes, kwok process, accounts and namespaces; all of it goes at the end.
+Its own cluster, nodes, kwok process, accounts and namespaces; all of it goes with the course.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from fairlead_cluster import control_plane, down, settings, state, up
 SYSTEM = "fairlead-bench-system"
 PROGRAMS = ("kube-apiserver", "etcd", "kube-controller-manager", "kube-scheduler", kwok.NAME)
 TOKEN_SECONDS = 24 * 3600
-PATIENCE_SECONDS, READY_SECONDS = 1800, 300
+PATIENCE_SECONDS, READY_SECONDS = 1200, 300
 CR_PATH = f"/apis/{names.API_VERSION}"
 NAIVE_PATH = f"/apis/{manifests.NAIVE_GROUP}/{manifests.NAIVE_VERSION}"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -29,18 +29,33 @@ NODES, VOLUMES, NAMESPACES = "/api/v1/nodes", "/api/v1/persistentvolumes", "/api
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 
 
-@contextlib.contextmanager
-def cluster(name):
-    """A running control plane of that name; one that the bench made is removed."""
-    chosen = dataclasses.replace(settings.load(), name=settings.check_name(name))
-    is_ours = state.read(state.layout_of(chosen.state_dir, name).state_file) is None
+def require_absent(name):
+    """Leave by saying what to do where a cluster of that name is there: it would be removed."""
+    chosen = _chosen(name)
+    if state.read(state.layout_of(chosen.state_dir, name).state_file) is not None:
+        sys.exit(
+            f"--cluster: {name!r} is there already, and the bench makes and removes its own; "
+            f"`fairlead-cluster down --name {name}` removes what a killed run left"
+        )
+
+
+@contextlib.asynccontextmanager
+async def fresh(name, num_pods):
+    """A control plane with room for so many pods, which nobody has used; gone in the end."""
+    chosen = _chosen(name)
     opened = up.up(chosen, up.Wanted(control_plane_only=True))
     try:
-        yield opened
+        async with client.connected(opened) as there:
+            plane = Plane(opened, there)
+            await plane.prepare(num_pods)
+            yield plane
     finally:
         opened.supervisor.stop(kwok.NAME)
-        if is_ours:
-            down.down(chosen)
+        down.down(chosen)
+
+
+def _chosen(name):
+    return dataclasses.replace(settings.load(), name=settings.check_name(name))
 
 
 class Plane:
@@ -52,10 +67,6 @@ class Plane:
 
     async def prepare(self, num_pods):
         """Make nodes for so many pods, our kinds and the accounts of the contestants."""
-        listed = await self.there.call("GET", NODES)
-        found = {item["metadata"]["name"] for item in listed["items"]}
-        if foreign := [name for name in found if not name.startswith("bench-")]:
-            sys.exit(f"the bench needs a cluster of its own: node {foreign[0]} is not the bench's")
         self.play(ends=False)
         for number in range(num_pods // manifests.PODS_A_NODE + 2):
             await self._make(NODES, kwok.node(number, manifests.PODS_A_NODE))
@@ -128,40 +139,6 @@ class Plane:
         await until(is_ready, "the namespace has its account and its volume")
         return name
 
-    async def remove(self, name):
-        """Delete a namespace of jobs and wait until nothing of it is left."""
-        for path in (CR_PATH + f"/namespaces/{name}/{names.FINETUNEJOB_PLURAL}", naive_path(name)):
-            await self.there.call("DELETE", path)
-        await self._strip(name)
-        await self.there.call("DELETE", f"{NAMESPACES}/{name}")
-        await self.there.call("DELETE", f"{VOLUMES}/{name}")
-
-        async def is_gone():
-            return await self.there.call("GET", f"{NAMESPACES}/{name}", but=(404,)) is None
-
-        await until(is_gone, f"namespace {name} is gone")
-
-    async def _strip(self, name):
-        """Take kopf's finalizers off: its operator doesn't run any more."""
-        path, nothing = naive_path(name), {"metadata": {"finalizers": None}}
-        listed = await self.there.call("GET", path)
-        await asyncio.gather(
-            *(
-                self.there.call(
-                    "PATCH", f"{path}/{item['metadata']['name']}", nothing,
-                    kind=client.MERGE, but=(404,),
-                )
-                for item in listed["items"]
-            )
-        )  # fmt: skip
-
-    async def clear(self):
-        """Take the bench's nodes away, where the cluster stays."""
-        self.opened.supervisor.stop(kwok.NAME)
-        for item in (await self.there.call("GET", NODES))["items"]:
-            await self.there.call("DELETE", f"{NODES}/{item['metadata']['name']}")
-        await self.there.call("DELETE", f"{NAMESPACES}/{SYSTEM}", but=(404,))
-
     def cpu(self):
         """CPU seconds of the control plane's programs so far."""
         found = (self.opened.supervisor.pid(name) for name in PROGRAMS)
@@ -186,10 +163,15 @@ def _is(item, type_):
     return any(entry["type"] == type_ and entry["status"] == "True" for entry in conditions)
 
 
+class Stuck(Exception):
+    """What was waited for never came, though nothing has failed."""
+
+
 async def until(condition, what, seconds=PATIENCE_SECONDS, pause=0.2):
     """Wait until a coroutine function returns something true, and return that."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not (found := await condition()):
-        assert asyncio.get_running_loop().time() < deadline, f"never came true: {what}"
+        if asyncio.get_running_loop().time() > deadline:
+            raise Stuck(f"never came true: {what}")
         await asyncio.sleep(pause)
     return found
