@@ -103,6 +103,9 @@ class Server:
             "AIRFLOW_HOME": str(self.home),
             # Its components are started by name.
             "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+            # Its log is read: lines are there at once, and begin with their part's bare name.
+            "PYTHONUNBUFFERED": "1",
+            "NO_COLOR": "1",
             **{f"AIRFLOW__{name}": value for name, value in options.items()},
             **{f"AIRFLOW_CONN_{id_.upper()}": json.dumps(c) for id_, c in self.connections.items()},
         }

@@ -142,7 +142,7 @@ class Supervisor:
 def start_time(pid: int) -> int | None:
     """Clock ticks from boot to the start of a process; None when it is gone or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, *rest = stat.rpartition(") ")[2].split()
@@ -158,7 +158,7 @@ def session(leader: int) -> dict[int, int]:
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            words = (entry / "stat").read_text().rpartition(") ")[2].split()
+            words = (entry / "stat").read_text(errors="replace").rpartition(") ")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(words[3]) == leader and words[0] not in "ZX":

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,18 @@ def test_one_that_ignores_sigterm_is_killed(supervisor):
     supervisor.stop("one", grace_seconds=0.2)
     assert processes.start_time(pid) is None
     assert not (supervisor.pids / "one.json").exists()
+    os.killpg(pid, signal.SIGKILL)  # its child
+
+
+def test_process_whose_name_is_no_text_is_known(supervisor):
+    """The kernel cuts names at 15 bytes, in the middle of a letter too."""
+    rename = "open('/proc/self/comm', 'wb').write(bytes([0xC3])); print('ready', flush=True)"
+    supervisor.start(component(sys.executable, "-c", f"{rename}; import time; time.sleep(600)"))
+    log = supervisor.log("one")
+    assert processes.wait(lambda: "ready" in log.read_text(), 30)
+    pid = supervisor.pid("one")
+    assert pid in processes.session(pid)
+    supervisor.stop("one", grace_seconds=30)
 
 
 def test_output_and_environment_reach_the_component(supervisor):
