@@ -10,18 +10,32 @@ from typing import Any
 import pytest
 
 
-def pytest_configure():
+def pytest_configure(config):
     """Keep the tests to what is theirs.
 
     Airflow makes its folder as soon as it is imported: not in the home of who runs the tests. A
-    cluster is one of this machine's own, never the one that somebody works with.
+    cluster is one of this machine's own, never the one that somebody works with. What listens on
+    this machine is asked without anybody's proxy.
     """
+    for variable in ("NO_PROXY", "no_proxy"):
+        others = os.environ.get(variable)
+        os.environ[variable] = ",".join(filter(None, (others, "localhost,127.0.0.1")))
+    if config.pluginmanager.hasplugin("hypothesispytest"):  # absent inside the images
+        _be_patient()
     os.environ["FAIRLEAD_PROVIDER"] = "embedded"
     os.environ.pop("FAIRLEAD_CONTEXT", None)
     folder = tempfile.mkdtemp(prefix="fairlead-airflow-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ["AIRFLOW_HOME"] = folder
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+
+
+def _be_patient():
+    """Hypothesis takes an example that is slow, as all are on a busy machine, for a fault."""
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("busy")
 
 
 class Clock:

@@ -5,7 +5,6 @@ Against stand_in_server.py in a process of its own, which counts the calls of ea
 
 import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -350,13 +349,14 @@ def test_ten_thousand_prompts_survive_a_kill_without_a_double_call(server, work)
         [str(asked.prompts), str(asked.folder), server.url, [KEY.namespace, KEY.service, KEY.model]]
     )
     command = [sys.executable, "-c", RUN, given]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while len(server.answered) < 4_000:
-        assert first.poll() is None, "it ended before it was killed"
-        assert time.monotonic() < deadline
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as first:
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while len(server.answered) < 4_000:
+                assert first.poll() is None, "it ended before it was killed"
+                assert time.monotonic() < deadline
+        finally:
+            first.kill()
     journaled = {row["id"] for row in read(asked.folder / KEY.file_name)[1:]}
     assert 4_000 - 16 <= len(journaled) < 10_000
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead_api import conditions
@@ -28,14 +28,12 @@ CONDITIONS = st.builds(
 LISTS = st.lists(CONDITIONS, unique_by=lambda condition: condition.type)
 
 
-@settings(deadline=None)  # on busy machines
 @given(old=LISTS, new=LISTS)
 def test_merging_twice_is_merging_once(old, new):
     once = conditions.merge(old, new)
     assert conditions.merge(once, new) == once
 
 
-@settings(deadline=None)  # on busy machines
 @given(old=LISTS, new=LISTS)
 def test_each_type_stands_once_and_old_ones_first(old, new):
     merged = [condition.type for condition in conditions.merge(old, new)]
@@ -43,7 +41,6 @@ def test_each_type_stands_once_and_old_ones_first(old, new):
     assert merged == [c.type for c in old] + fresh
 
 
-@settings(deadline=None)  # on busy machines
 @given(old=LISTS, new=LISTS)
 def test_transition_time_moves_only_with_the_status(old, new):
     for condition in conditions.merge(old, new):

@@ -1,7 +1,7 @@
 """Documents that pass between parts keep their meaning, and names keep their form."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead_api import artifact, names, runfile
@@ -48,7 +48,6 @@ FILES = st.lists(
 )
 
 
-@settings(deadline=None)  # on busy machines
 @given(files=FILES, order=st.randoms())
 def test_digest_of_a_set_of_files_knows_no_order(files, order):
     shuffled = list(files)

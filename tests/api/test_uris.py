@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead_api import uris
@@ -43,7 +43,6 @@ def test_anything_else_is_refused_with_the_uri_named(text):
         uris.parse(text)
 
 
-@settings(deadline=None)  # on busy machines
 @given(st.text(max_size=60).map(lambda tail: f"pvc://store/{tail}") | st.text(max_size=60))
 def test_whatever_is_accepted_stays_in_its_claim(text):
     try:

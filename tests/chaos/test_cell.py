@@ -278,7 +278,10 @@ async def left(admin, name):
 
 def descendants(pid):
     """Every process below one, by the name that ``lifeline`` gives it."""
-    below = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        below = [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return set()
     return {name for child in below for name in (lifeline.name_of(child), *descendants(child))}
 
 

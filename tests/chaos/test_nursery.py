@@ -163,6 +163,15 @@ def is_dead(name):
     return not lifeline.is_alive(name)
 
 
+def test_process_that_has_ended_and_that_nobody_awaits_is_not_alive():
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        name = lifeline.name_of(process.pid)
+        assert lifeline.is_alive(name)
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not lifeline.is_alive(name)
+
+
 @pytest.mark.parametrize(
     ("name", "is_alive"),
     [

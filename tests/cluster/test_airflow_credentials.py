@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 
 PATIENCE_SECONDS = 120
 PLUGIN = """#!/bin/sh
+export LOGS_IN_FROM={folder}
 echo run >> {folder}/runs
 if [ -e {folder}/fails ]; then echo 'the vault is sealed' >&2; exit 3; fi
 if [ -e {folder}/hangs ]; then sleep 600; fi
@@ -227,12 +228,13 @@ async def test_exec_plugin_that_hangs_is_not_waited_for(plugin, connect, job, mo
 
 
 def processes_below(folder):
-    """Programs that still run out of a folder."""
+    """Programs that a plugin of this folder has begun, and that still run."""
+    mark = f"LOGS_IN_FROM={folder}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if str(folder) in (entry / "cmdline").read_text():
-                found.append(entry.name)
+            if mark in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_bytes())
     return found
 
 

@@ -218,9 +218,9 @@ def test_airflow_of_which_a_part_was_killed_is_not_taken_for_whole(server):
     """The last test of this Airflow: nothing starts the part again."""
     server.require_whole()
     leader = json.loads((server.home / "session.json").read_text())[0]
-    parts = psutil.Process(leader).children()
-    (triggerer,) = [part for part in parts if "triggerer" in " ".join(part.cmdline())]
-    triggerer.kill()
+    parts = [pid for pid, parent in processes.session(leader).items() if parent == leader]
+    (triggerer,) = [pid for pid in parts if "triggerer" in processes.command_line(pid)]
+    os.kill(triggerer, signal.SIGKILL)
     told = r"Airflow's triggerer ended by itself: triggerer +\| \S"
     with pytest.raises(errors.ComponentFailed, match=told):
         processes.wait(server.require_whole, PATIENCE_SECONDS)

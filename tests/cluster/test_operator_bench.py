@@ -123,27 +123,33 @@ def test_cluster_that_is_there_is_left_alone(cluster):
     assert cluster.kubeconfig.exists()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-async def test_killed_bench_leaves_no_operator(until, how):
-    name = "fairlead-bench-kill"
+@pytest.fixture
+def begun():
+    """Begins a bench of the memory run only; in the end neither it nor its cluster is there."""
+    chosen = dataclasses.replace(settings.load(), name="fairlead-bench-kill")
+    down.down(chosen)
     only_memory = ("--jobs", "--rounds", "--memory-jobs", "5", "--foreign-pods", "1")
-    bench = psutil.Popen((sys.executable, BENCH, "--cluster", name, *only_memory))
+    with subprocess.Popen(
+        (sys.executable, BENCH, "--cluster", chosen.name, *only_memory)
+    ) as process:
+        yield process
+        process.kill()
+    down.down(chosen)
 
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+async def test_killed_bench_leaves_no_operator(begun, until, how):
     async def operators():
-        return [each for each in bench.children() if runs_operator(each)]
+        assert begun.poll() is None, "the bench ended by itself"
+        return [each for each in psutil.Process(begun.pid).children() if runs_operator(each)]
 
     async def are_gone():
         return not any(map(runs_operator, found))
 
-    try:
-        found = await until(operators, "an operator runs", seconds=MOST_SECONDS)
-        bench.send_signal(how)
-        bench.wait(MOST_SECONDS)
-        await until(are_gone, "its operator is gone")
-    finally:
-        bench.kill()
-        bench.wait(MOST_SECONDS)
-        down.down(dataclasses.replace(settings.load(), name=name))
+    found = await until(operators, "an operator runs", seconds=MOST_SECONDS)
+    begun.send_signal(how)
+    begun.wait(MOST_SECONDS)
+    await until(are_gone, "its operator is gone")
 
 
 def test_cluster_of_the_bench_is_gone(written):

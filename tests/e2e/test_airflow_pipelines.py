@@ -3,6 +3,7 @@
 The base is tiny and random, so that gates are what a test says, not what a model learnt.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -249,7 +250,7 @@ def test_days_prompts_come_to_rows_of_the_warehouse_and_the_service_to_what_it_w
     scaled = airflow_server.xcom("batch_generation", run, "scale_up")
     assert scaled["replicas"] == 2
     loaded = airflow_server.xcom("batch_generation", run, "load")["num_rows"]
-    with sqlite3.connect(tmp_path / "warehouse.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "warehouse.db")) as database:
         (count,) = database.execute("SELECT count(*) FROM answers").fetchone()
     assert count == loaded > 0
     assert shared_kube.get("modelservice", "deployed")["spec"]["replicas"] == 1

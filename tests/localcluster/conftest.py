@@ -61,7 +61,9 @@ def start_up() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def begin(name: str, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "fairlead_cluster", "up", "--name", name, *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
         begun.append(process)
         return process
 

@@ -92,7 +92,7 @@ def pod_process(opened, number=0):
     found = [
         pid
         for pid in sorted(opened.cgroup.processes())
-        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/pause")
+        if processes.command_line(pid).startswith("/pause")
     ]
     return found[number]
 
@@ -350,6 +350,8 @@ def test_an_interrupted_up_is_taken_over_by_the_next(fresh, traces, start_up, he
         for line in process.stdout:
             if heard in line:
                 break
+        else:
+            pytest.fail(f"it ended without a word of {heard!r}")
     process.kill()
     process.wait()
     opened = up.up(chosen, CONTROL_PLANE)

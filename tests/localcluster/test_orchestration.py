@@ -1,5 +1,6 @@
 """Airflow as processes: what it is told, and that nothing of it outlives its end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -131,7 +132,8 @@ def leave(tmp_path):
     yield made
     for process in left:
         process.stdout.close()
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait(60)
 
 

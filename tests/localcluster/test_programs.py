@@ -1,5 +1,6 @@
 """The cache of programs: keyed by content, each built once, whole or not at all."""
 
+import contextlib
 import os
 import shutil
 import stat
@@ -106,8 +107,10 @@ def test_processes_that_want_the_same_program_build_it_once(tmp_path, gcc):
     log = tmp_path / "calls"
     gcc(COUNTING_GCC.format(log=log, gcc=shutil.which("gcc")))
     command = [sys.executable, "-c", BUILD, str(tmp_path / "cache")]
-    builders = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
-    assert [builder.wait(120) for builder in builders] == [0, 0, 0]
+    with contextlib.ExitStack() as stack:
+        started = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(3)]
+        builders = [stack.enter_context(process) for process in started]
+        assert [builder.wait(120) for builder in builders] == [0, 0, 0]
     assert len(log.read_text().splitlines()) == 1
 
 

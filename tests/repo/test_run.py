@@ -55,10 +55,15 @@ def hanging(tmp_path, *options):
         process = subprocess.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, preexec_fn=_heed_interrupts
         )
-    deadline = time.monotonic() + 60
-    while not begun.exists():
-        assert time.monotonic() < deadline, "it never began"
-        time.sleep(0.05)
+    try:
+        deadline = time.monotonic() + 120
+        while not begun.exists():
+            assert time.monotonic() < deadline, "it never began"
+            time.sleep(0.05)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     return process, log
 
 

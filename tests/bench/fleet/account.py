@@ -27,7 +27,8 @@ def _files(folder):
     for file in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):  # the API server drops the oldest
             found.append((file, file.stat()))
-    return sorted(found, key=lambda each: each[1].st_mtime)
+    # By name: "audit-TIME.log" was renamed, "audit.log" is written to. Times of files may be equal.
+    return sorted(found, key=lambda each: each[0].name)
 
 
 def events(folder, account, since):

@@ -28,6 +28,8 @@ def name_of(pid: int) -> str:
 def is_alive(name: str) -> bool:
     """Whether the process of that name runs on this machine; False also of what is no name.
 
+    One that has ended and that nobody awaits yet, perhaps never, runs no more.
+
     What follows a second dash in a name is its owner's.
     """
     pid, *started = name.split("-")
@@ -36,7 +38,8 @@ def is_alive(name: str) -> bool:
 
 def _start_time(pid: int) -> str:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return ""
-    return text.rpartition(")")[2].split()[_START_TIME]
+    words = text.rpartition(")")[2].split()
+    return "" if words[0] in "ZX" else words[_START_TIME]

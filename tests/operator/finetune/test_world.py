@@ -1,6 +1,6 @@
 """Whatever happens around it, a job comes to one end and stays there."""
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fairlead_api.finetunejob import FineTuneJob
@@ -94,7 +94,7 @@ def check_monotone(before, after):
             assert new == old
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80)
 @given(steps=STEPS, num_nodes=st.integers(1, 3), max_restarts=st.integers(0, 3))
 def test_job_comes_to_one_end_and_stays(new_world, steps, num_nodes, max_restarts):
     world = new_world(numNodes=num_nodes, maxRestarts=max_restarts)
@@ -123,7 +123,7 @@ def check_stays(world):
     assert world.created == created
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(crashes=st.lists(st.integers(0, 4), max_size=30))
 def test_crashes_of_the_operator_alone_change_nothing(new_world, crashes):
     """Wherever the operator dies, the same Jobs are made, each of them once."""

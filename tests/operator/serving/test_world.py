@@ -77,7 +77,6 @@ def assert_traffic_has_pods(world, *, crashed):
 
 @settings(
     max_examples=120,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(story=st.lists(happenings, max_size=25))
@@ -103,9 +102,7 @@ def test_every_story_converges_on_what_the_spec_says(make_world, story):
     assert len(world.named("ControllerRevision")) <= 1 + world.options.kept_revisions
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(happenings, max_size=15))
 def test_equal_input_gives_an_equal_plan(make_world, story):
     world = make_world(replicas=2)
@@ -114,9 +111,7 @@ def test_equal_input_gives_an_equal_plan(make_world, story):
     assert world.plan() == world.plan()
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=st.lists(happenings, max_size=15))
 def test_plan_carried_out_leaves_nothing_to_do(make_world, story):
     world = make_world(replicas=2)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead_server.middleware import tokens
@@ -126,7 +126,6 @@ def test_what_is_no_object_is_400(content):
         bounded(content)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on busy machines
 @given(
     body=st.fixed_dictionaries(
         {},
