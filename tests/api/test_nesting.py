@@ -2,6 +2,7 @@
 
 import json
 
+import pydantic_core
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,8 +61,30 @@ def test_marks_in_texts_are_no_levels(opening, closing):
     assert found["words"] == words
 
 
-def test_half_a_surrogate_pair_is_read():
-    assert nesting.loads('{"a": "\\ud800"}') == {"a": "\ud800"}
+LONG = "9" * 5_000
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param(rb'{"a": "\ud800"}', {"a": "\ufffd"}, id="half-a-surrogate-pair"),
+        pytest.param(rb'{"\udc00b": 1}', {"\ufffdb": 1}, id="in-a-key"),
+        pytest.param(rb'["\ud83d\ude00", "\ud800"]', ["\U0001f600", "\ufffd"], id="beside-a-pair"),
+        pytest.param(b'{"a": "\xff"}', {"a": "\ufffd"}, id="no-text"),
+        pytest.param(f"[{LONG}, -{LONG}, 12]".encode(), [None, None, 12], id="long-number"),
+    ],
+)
+def test_what_is_no_unicode_or_too_long_can_be_written_again(text, value):
+    found = nesting.loads(text)
+    assert found == nesting.loads(text.decode(errors="replace")) == value
+    assert pydantic_core.from_json(pydantic_core.to_json(found)) == value
+
+
+@pytest.mark.parametrize("end", ['"}', '"', "", "\\"], ids=["whole", "object", "text", "escape"])
+def test_many_escapes_are_looked_at_once(end):
+    """At a quarter of a megabyte the square of it would take minutes."""
+    text = '{"a": "' + '\\"' * 125_000 + end
+    assert nesting.cut(text.encode()) == text.encode()
 
 
 @pytest.mark.parametrize("text", ["", "{", "]", '{"a": }', deep(300)[:-1], "nothing"])

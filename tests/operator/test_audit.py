@@ -47,6 +47,18 @@ async def test_a_change_that_no_watch_told_of_ends_the_process(world, audit, job
         await audit.run()
 
 
+async def test_an_object_that_can_not_be_kept_is_not_waited_for_until_it_changes(world, audit, job):
+    key = await world.make(job)
+    world.cluster.deafen()
+    changed = world.cluster.edit(await world.live(key), status={"phase": "Changed"})
+    world.intake.pass_over(kube.FINETUNEJOB, changed)
+    await audit.run()
+    assert world.store.version(key.kind, key.namespace, key.name) < kube.version(changed)
+    world.cluster.edit(changed, status={"phase": "Again"})
+    with pytest.raises(WatchDead, match="no watch told of FineTuneJob team/tune"):
+        await audit.run()
+
+
 async def test_a_watch_that_is_only_slow_is_waited_for(world, job):
     audit = Audit(world.cluster, world.store, world.intake, grace_seconds=60)
     world.cluster.deafen()

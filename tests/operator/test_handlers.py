@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import logging
 
+import pydantic_core
 import pytest
 
+from fairlead_api import nesting
 from fairlead_operator import handlers, kube
 
 kopf = handlers.kopf
@@ -152,6 +154,51 @@ async def test_one_object_that_cannot_be_kept_ends_no_watch(world, watched, capl
     assert "FineTuneJob team/tune can't be kept" in caplog.text
     await follow(kube.FINETUNEJOB)
     assert world.store.get(kube.FINETUNEJOB, "team", "tune") is not None
+
+
+ODD = {
+    "half-a-surrogate-pair": b'{"object": {"a": "\\ud800"}}',
+    "no-text": b'{"object": {"a": "\xff"}}',
+    "deep": b'{"object": {"a": ' + b"[" * 5_000 + b"]" * 5_000 + b"}}",
+    "long-number": b'{"object": {"a": ' + b"1" * 5_000 + b"}}",
+}
+
+
+@pytest.mark.parametrize("line", ODD.values(), ids=ODD)
+async def test_kopf_reads_what_the_api_server_takes(line, monkeypatch):
+    """By kopf's own stream, whose parts it reads from a module that isn't public."""
+
+    class Content:
+        async def iter_chunked(self, size):
+            yield line + b"\n" + line[:9]
+            yield line[9:] + b"\n"
+
+    class Response:
+        content = Content()
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            pass
+
+        def close(self):
+            pass
+
+        async def read(self):
+            return line
+
+    async def request(**_):
+        return Response()
+
+    monkeypatch.setattr(handlers.api, "request", request)
+    with handlers._deep():
+        options = {"settings": None, "logger": logging.getLogger()}
+        told = [each async for each in handlers.api.stream(url="/watch", **options)]
+        listed = await handlers.api.get(url="/list", **options)
+    assert [*told, listed] == [nesting.loads(line)] * 3
+    pydantic_core.to_json(listed)
+    assert handlers.api.json.__name__ == "json"
 
 
 async def test_a_watch_that_may_time_out_is_never_waited_in(world, job, monkeypatch):

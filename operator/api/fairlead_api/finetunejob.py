@@ -159,7 +159,10 @@ class DeepSpeed(SpecModel):
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
     """0 shares nothing; 1 optimizer state; 2 also gradients; 3 also weights."""
     config: Annotated[dict[str, Any], Field(max_length=64)] = {}
-    """Raw DeepSpeed configuration, merged over ours; keys that typed fields own are refused."""
+    """Raw DeepSpeed configuration, merged over ours; keys that typed fields own are refused.
+
+    So are more than 16 objects and lists in each other.
+    """
 
 
 class Storage(SpecModel):

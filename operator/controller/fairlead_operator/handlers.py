@@ -8,7 +8,7 @@ object isn't: what they tell goes straight to that handler's ``Intake``.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, Final
@@ -95,12 +95,14 @@ class _NoMemories(inventory.ResourceMemories):
 
 def _take_in(intake: Intake, kind: Kind, event: kopf.RawEvent) -> None:
     """Take in one event; one object that can't be kept must not end the watch of all others."""
+    manifest = dict(event["object"])
     try:
-        intake.event(kind, event["type"], dict(event["object"]))
+        intake.event(kind, event["type"], manifest)
     except Exception:
-        head = kube.metadata(dict(event["object"]))
+        head = kube.metadata(manifest)
         place = f"{head.get('namespace')}/{head.get('name')}"
         logger.exception("%s %s can't be kept in the cache, it is passed over", kind.kind, place)
+        intake.pass_over(kind, manifest)
 
 
 class WatchEnded(Exception):
@@ -152,14 +154,19 @@ def _straight(intake: Intake) -> Iterator[None]:
 
 @contextmanager
 def _deep() -> Iterator[None]:
-    """Inside, kopf reads what is nested however deep: one such object must not end all watches."""
-    usual = {part: vars(api)[part] for part in ("json", "get")}
+    """Inside, kopf reads whatever the API server takes: one object must not end all watches."""
+    usual = {part: vars(api)[part] for part in ("json", "get", "iter_jsonlines")}
 
     async def get(url: str, **options: Any) -> Any:
         async with await api.request(method="get", url=url, **options) as response:
             return nesting.loads(await response.read())
 
-    vars(api).update(json=SimpleNamespace(loads=nesting.loads), get=get)
+    async def lines(*content: Any) -> AsyncIterator[bytes]:
+        async for line in usual["iter_jsonlines"](*content):
+            yield line.decode(errors="replace").encode()
+
+    json = SimpleNamespace(loads=nesting.loads)
+    vars(api).update(json=json, get=get, iter_jsonlines=lines)
     try:
         yield
     finally:

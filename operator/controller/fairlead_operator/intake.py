@@ -36,6 +36,12 @@ class Intake:
             changed = self._store.put(kind, manifest)
         self._concern(kind, manifest, Key(kind, namespace, name), changed)
 
+    def pass_over(self, kind: Kind, manifest: Manifest) -> None:
+        """An object can't be kept: what was seen of it before stands, and is not waited beyond."""
+        head = kube.metadata(manifest)
+        version = kube.version(manifest)
+        self._store.pass_over(kind, head.get("namespace", ""), head["name"], version)
+
     def forget(self, kind: Kind, namespace: str, name: str, uid: str) -> None:
         """An object turned out to be gone without an event."""
         manifest = self._store.get(kind, namespace, name)

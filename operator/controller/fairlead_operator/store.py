@@ -64,6 +64,7 @@ class Store:
         self._reference: dict[Key, Key] = {}
         self._phases: dict[Kind, Counter[str]] = defaultdict(Counter)
         self._gone: OrderedDict[tuple[Kind, str, str], int] = OrderedDict()
+        self._passed_over: dict[tuple[Kind, str, str], int] = {}
 
     def put(self, kind: Kind, manifest: Manifest) -> bool:
         """Keep an object; False where the cache has it as new or newer already."""
@@ -74,12 +75,12 @@ class Store:
         newest = held.version if held else self._gone.get((kind, *place), 0)
         if newest >= version > 0:
             return False
-        if held is not None:
-            self._unlink(kind, held)
         content = self._encoded(kind, slim(kind, manifest))
         phase = sys.intern(str((manifest.get("status") or {}).get("phase") or ""))
         parent = parent_of(manifest) if kind.child else None
         entry = _Entry(*place, head.get("uid", ""), version, phase, parent, content)
+        if held is not None:
+            self._unlink(kind, held)
         self._entries[kind][place] = entry
         self._link(kind, entry, _reference_of(manifest) if kind == kube.MODELSERVICE else "")
         return True
@@ -91,6 +92,7 @@ class Store:
         bring the object back.
         """
         held = self._entries[kind].get((namespace, name))
+        self._passed_over.pop((kind, namespace, name), None)
         if held is None or held.uid != uid:
             return False
         self._gone[kind, namespace, name] = max(version, held.version)
@@ -100,9 +102,14 @@ class Store:
         del self._entries[kind][namespace, name]
         return True
 
+    def pass_over(self, kind: Kind, namespace: str, name: str, version: int) -> None:
+        """Have nobody wait for an object that can't be kept; an older version of it stays."""
+        self._passed_over[kind, namespace, name] = version
+
     def is_gone(self, kind: Kind, namespace: str, name: str, version: int) -> bool:
-        """Whether an object was dropped after that version of it."""
-        return self._gone.get((kind, namespace, name), -1) >= version
+        """Whether an object was dropped after that version of it, or can't be kept."""
+        place = (kind, namespace, name)
+        return max(self._gone.get(place, -1), self._passed_over.get(place, -1)) >= version
 
     def uid(self, kind: Kind, namespace: str, name: str) -> str | None:
         """The uid of an object, None where it isn't held: what ``get`` would decode all for."""

@@ -1,7 +1,8 @@
-"""A free-form field that is nested deeper than Python reads stops nobody's work.
+"""A free-form field that Python doesn't read stops nobody's work.
 
-The API server takes ten thousand levels; Python's JSON gives up at about a thousand. What one
-namespace holds is listed and watched together with what all others hold.
+The API server takes ten thousand levels, where Python's JSON gives up at about a thousand; where it
+keeps a field as it was sent, it also takes what is no Unicode. What one namespace holds is listed
+and watched together with what all others hold.
 """
 
 import json
@@ -20,14 +21,14 @@ SPEC = {
     "datasets": [{"name": "rows", "inline": '{"text": "a"}'}],
     "trainer": {"type": "SFT"},
     "storage": {"claimName": "work"},
-    "deepspeed": {"config": {"here": "DEEP"}},
+    "deepspeed": {"config": {"here": "ODD"}},
 }
+DEEP = b'{"a":' * NUM_LEVELS + b"1" + b"}" * NUM_LEVELS
 
 
-def text_of(body):
-    """JSON with a deep object where the body says so."""
-    deep = '{"a":' * NUM_LEVELS + "1" + "}" * NUM_LEVELS
-    return json.dumps(body).replace('"DEEP"', deep)
+def text_of(body, odd):
+    """JSON with the odd value where the body says so."""
+    return json.dumps(body).encode().replace(b'"ODD"', odd)
 
 
 def fine_tune_job(name):
@@ -39,18 +40,20 @@ def revision(name):
     labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_MODELSERVICE: "serve"}
     head = {"name": name, "labels": labels}
     kind = {"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": head}
-    return kind | {"revision": 1, "data": {"template": "DEEP"}}
+    return kind | {"revision": 1, "data": {"template": "ODD"}}
 
 
-DEEP = {
-    "FineTuneJob": (kube.FINETUNEJOB, fine_tune_job("deep") | {"spec": SPEC}),
-    "ControllerRevision": (kube.REVISION, revision("deep")),
+ODD = {
+    "deep-job": (kube.FINETUNEJOB, fine_tune_job("odd") | {"spec": SPEC}, DEEP),
+    "deep-revision": (kube.REVISION, revision("odd"), DEEP),
+    "half-a-surrogate-pair": (kube.REVISION, revision("odd"), b'"\\ud800"'),
+    "no-text": (kube.REVISION, revision("odd"), b'"\xff"'),
 }
 
 
-@pytest.mark.parametrize(("kind", "body"), DEEP.values(), ids=DEEP)
-async def test_others_are_served_beside_a_deep_object(
-    team, start, until, kubectl, api, tmp_path, kind, body
+@pytest.mark.parametrize(("kind", "body", "odd"), ODD.values(), ids=ODD)
+async def test_others_are_served_beside_an_odd_object(
+    team, start, until, kubectl, api, tmp_path, kind, body, odd
 ):
     async def served(name):
         heads = await api.list_heads(kube.JOB, team)
@@ -62,14 +65,14 @@ async def test_others_are_served_beside_a_deep_object(
         await api.create(fine_tune_job(name) | head | {"spec": flat})
 
     async def refused():
-        live = await api.get(kind, team, "deep")
+        live = await api.get(kind, team, "odd")
         said = (live.get("status") or {}).get("conditions") or []
         return ("Admitted", "ArgumentRefused") in [(one["type"], one["reason"]) for one in said]
 
     one = start("one")
     await one.leading()
-    file = tmp_path / "deep.json"
-    file.write_text(text_of(body))
+    file = tmp_path / "odd.json"
+    file.write_bytes(text_of(body, odd))
     kubectl("create", "--raw", kind.path(team), "-f", str(file))
     await make("before")
     await until(lambda: served("before"), "a job is served beside it")
