@@ -77,6 +77,26 @@ def test_deleted_resource_is_said_to_be_deleted(course, job, said):
     assert raised.value.exit_status == 1
 
 
+def other_of_the_name(body):
+    return body | {"metadata": body["metadata"] | {"uid": "another"}}
+
+
+@pytest.mark.parametrize(
+    ("later", "said_of_it"),
+    [
+        pytest.param(cluster.NotFound("gone"), "was deleted", id="gone"),
+        pytest.param(other_of_the_name, "was deleted, and another one of its name", id="made-anew"),
+    ],
+)
+def test_deletion_between_two_windows_is_told_like_any(course, job, said, later, said_of_it):
+    first = job()
+    first["metadata"]["uid"] = "one"
+    with pytest.raises(errors.CliError, match=said_of_it) as raised:
+        course_ends = later(first) if callable(later) else later
+        wait.until_done(course(first, [], course_ends), JOB, 60, said.append)
+    assert raised.value.exit_status == 1
+
+
 def test_time_that_is_over_is_told_with_the_last_state(course, job, said):
     reader = course(*[job(phase="Training"), []] * 6)
     with pytest.raises(errors.TimedOut, match="not done after 60 s; it was: Training"):

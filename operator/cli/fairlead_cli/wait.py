@@ -99,11 +99,11 @@ def _versions(
     reader: Reader, of: target.Target, deadline: float, say: Say, clock: Clock
 ) -> Iterator[dict[str, Any]]:
     """Each version of the resource until the time is over, through failing connections."""
-    is_lost = False
+    is_lost, uid = False, None
     while (left := deadline - clock()) > 0:
         try:
-            body = reader.get(of)
-            is_lost = False
+            body = _read(reader, of, uid)
+            is_lost, uid = False, body["metadata"].get("uid", "")
             yield body
             window = max(1, min(WINDOW_SECONDS, int(left)))
             version = body["metadata"]["resourceVersion"]
@@ -116,6 +116,23 @@ def _versions(
                 say(f"{of}: {unreachable}; trying again")
             is_lost = True
             time.sleep(PAUSE_SECONDS)
+
+
+def _read(reader: Reader, of: target.Target, uid: str | None) -> dict[str, Any]:
+    """The resource as it is now.
+
+    Raises:
+        CliError: When it isn't any more the one of this uid, which was read before.
+    """
+    try:
+        body = reader.get(of)
+    except cluster.NotFound as absent:
+        if uid is None:
+            raise
+        raise errors.CliError(f"{of} was deleted") from absent
+    if uid and body["metadata"].get("uid", "") != uid:
+        raise errors.CliError(f"{of} was deleted, and another one of its name was made")
+    return body
 
 
 def failure(reader: Reader, of: target.Target, failed: outcome.Failed) -> str:
