@@ -110,7 +110,7 @@ PYTEST_RUNS = {
     "cluster": [*PYTEST, "-m", "cluster"],
     "e2e": [*PYTEST, "-m", "e2e"],
 }
-"""What needs Python only; a real API server and the embedded cluster itself; whole with images."""
+"""Python and helm only; a real API server and the embedded cluster itself; whole with images."""
 TIERS = ("gates", *PYTEST_RUNS)
 
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ _PATIENCE_SECONDS: Final = 600.0
 _GRACE_SECONDS: Final = 20.0
 _KILL_SECONDS: Final = 5.0
 _ASK_SECONDS: Final = 20.0
+_SECOND_LOOK_SECONDS: Final = 1.0
+"""After one that misses a part, which may be just about to take its name."""
 _LOCK_WAIT: Final = "timeout=300"
 """Seconds that a writer waits for another, which may wait for a disk that images are written to.
 
@@ -173,14 +176,20 @@ class Server:
         way_out = f"read {self.log}, then run the command again: runs go on where they were"
         if not self.is_running():
             raise errors.ComponentFailed("Airflow ended by itself", way_out)
+        missing = self._missing()
+        if missing:
+            time.sleep(_SECOND_LOOK_SECONDS)
+        for name in self._missing() if missing else ():
+            words = processes.last_words(self.log, of=f"{name} ")
+            raise errors.ComponentFailed(f"Airflow's {name} ended by itself: {words}", way_out)
+
+    def _missing(self) -> list[str]:
+        """Parts of which there is no process."""
         leader, _ = _recorded(self.home)
         children = [pid for pid, parent in processes.session(leader).items() if parent == leader]
         # Once started, a part may tell its name with an underscore.
         lines = [processes.command_line(pid).replace("_", "-") for pid in children]
-        for name in _PROCESSES:
-            if not any(f"airflow {name}" in line for line in lines):
-                words = processes.last_words(self.log, of=f"{name} ")
-                raise errors.ComponentFailed(f"Airflow's {name} ended by itself: {words}", way_out)
+        return [name for name in _PROCESSES if not any(f"airflow {name}" in line for line in lines)]
 
     def is_healthy(self) -> bool:
         """Whether its API answers and says that every component works."""

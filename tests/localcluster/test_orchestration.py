@@ -203,6 +203,7 @@ PART = "(exec bash -c 'exec -a \"airflow {0}\" sleep 600') & echo $! >{0}.pid; "
 @pytest.mark.parametrize("part", ["scheduler", "dag-processor", "api_server", "triggerer"])
 def test_part_that_has_ended_is_named_with_what_it_said(server, leave, monkeypatch, tmp_path, part):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(orchestration, "_SECOND_LOOK_SECONDS", 0.0)
     parts = ["scheduler", "dag-processor", "api_server", "triggerer"]
     leave(server.home, "".join(map(PART.format, parts)) + "echo up; wait; sleep 600")
     name = part.replace("_", "-")
@@ -215,6 +216,15 @@ def test_part_that_has_ended_is_named_with_what_it_said(server, leave, monkeypat
         server.require_whole()
     assert f"Airflow's {name} ended by itself: {name}  | database is locked" in str(failed.value)
     assert "something else" not in str(failed.value)
+
+
+def test_part_that_one_look_misses_is_not_taken_for_gone(server, leave, monkeypatch):
+    leave(server.home, "echo up; sleep 600")
+    looks = iter([["scheduler"], []])
+    monkeypatch.setattr(orchestration.Server, "_missing", lambda _: next(looks))
+    monkeypatch.setattr(orchestration, "_SECOND_LOOK_SECONDS", 0.0)
+    server.require_whole()
+    assert list(looks) == []
 
 
 def is_whole(server):

@@ -88,7 +88,7 @@ ROWS = (
     ("the bench's own CPU an object", "bench", MILLISECONDS,
      "creates objects, watches, and drives the chain of bare Jobs; the same"),
     ("writes of children an object", "children", EACH,
-     "audit log: ConfigMap, Service, Jobs, by the operator's account"),
+     "audit log: ConfigMap, Jobs, by the operator's account"),
     ("writes beyond the children an object", "beyond", EACH, "audit log: the object, its status"),
     ("… a transition", "writes_a_transition", EACH,
      "these / versions with another phase, reason, stage or condition"),

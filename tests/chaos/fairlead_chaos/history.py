@@ -49,8 +49,10 @@ class History:
         return Write(*same, nth=self._writes[same])
 
     def give_back(self, write: Write) -> None:
-        """Count the latest request of its kind no more: the next one has its number."""
-        self._writes[write.verb, write.resource, write.name] -= 1
+        """Count a request no more: the next one of its kind has its number, unless one had more."""
+        same = (write.verb, write.resource, write.name)
+        if self._writes[same] == write.nth:
+            self._writes[same] -= 1
 
     def count_event(self, plural: str, event: Event) -> Told:
         """Name a watch event; one that is told anew by a later stream keeps its number."""
