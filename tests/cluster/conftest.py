@@ -296,7 +296,9 @@ def kubectl(cluster):
         command = [str(cluster.kubectl), f"--kubeconfig={cluster.kubeconfig}", *arguments]
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, input=stdin, capture_output=True, text=True, errors="replace", check=False
+            )
             if not done.stderr.rstrip().endswith(UNSEEN) or time.monotonic() > deadline:
                 break
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stderr}"

@@ -89,11 +89,12 @@ class Rollout:
     async def children(self):
         """What is there of the service."""
         mine = {names.LABEL_MODELSERVICE: self.name}
-        return sorted(
+        found = [
             (kind.kind, self.anonymous(head["metadata"]["name"]))
             for kind in (kube.DEPLOYMENT, kube.SERVICE, kube.REVISION)
             for head in await self._api.list_heads(kind, self.team, mine)
-        )
+        ]
+        return sorted(found)
 
     async def retired(self):
         """Wait until the old revision's pods may go."""
