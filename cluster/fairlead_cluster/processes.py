@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **component.env},
+                env=_without_proxies(os.environ) | component.env,
                 cwd="/",
                 start_new_session=True,
             )
@@ -137,6 +137,15 @@ class Supervisor:
         aside = self.pids / f"{component.name}.new"
         aside.write_text(json.dumps(asdict(record)))
         os.replace(aside, self.pids / f"{component.name}.json")
+
+
+def _without_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """No way leads out of a cluster: its parts would ask each other by a proxy, and in vain."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.lower().endswith(("http_proxy", "https_proxy", "all_proxy"))
+    }
 
 
 def start_time(pid: int) -> int | None:

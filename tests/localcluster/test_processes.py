@@ -99,6 +99,15 @@ def test_output_and_environment_reach_the_component(supervisor):
     assert processes.wait(lambda: log.read_text() == "hello\noops\n", 30)
 
 
+def test_proxies_of_the_user_reach_no_component(supervisor, monkeypatch):
+    for variable in ("HTTPS_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    supervisor.start(component("sh", "-c", "env; echo that is all"))
+    log = supervisor.log("one")
+    assert processes.wait(lambda: "that is all" in log.read_text(), 30)
+    assert "127.0.0.1:9" not in log.read_text()
+
+
 def test_a_component_that_dies_is_named_with_its_last_words(supervisor):
     supervisor.start(component("sh", "-c", "echo the port is taken; exit 1"))
     with pytest.raises(errors.ComponentFailed, match=r"one ended by itself.*the port is taken"):
