@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 
+OURS = "localhost,127.0.0.1,198.18.0.0/15"
+
 
 def pytest_configure(config):
     """Keep the tests to what is theirs.
 
     Airflow makes its folder as soon as it is imported: not in the home of who runs the tests. A
     cluster is one of this machine's own, never the one that somebody works with. What listens on
-    this machine is asked without anybody's proxy.
+    this machine, and such a cluster, is asked without anybody's proxy.
     """
-    for variable in ("NO_PROXY", "no_proxy"):
-        others = os.environ.get(variable)
-        os.environ[variable] = ",".join(filter(None, (others, "localhost,127.0.0.1")))
+    direct = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    if direct != "*":
+        direct = f"{direct},{OURS}".lstrip(",")
+    os.environ.update(NO_PROXY=direct, no_proxy=direct)
     if config.pluginmanager.hasplugin("hypothesispytest"):  # absent inside the images
         _be_patient()
     os.environ["FAIRLEAD_PROVIDER"] = "embedded"

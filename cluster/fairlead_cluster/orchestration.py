@@ -174,12 +174,12 @@ class Server:
             ComponentFailed: Which part, and what that printed at last.
         """
         way_out = f"read {self.log}, then run the command again: runs go on where they were"
-        if not self.is_running():
-            raise errors.ComponentFailed("Airflow ended by itself", way_out)
-        missing = self._missing()
+        missing = self._missing() if self.is_running() else []
         if missing:
             time.sleep(_SECOND_LOOK_SECONDS)
-        for name in self._missing() if missing else ():
+        if not self.is_running():
+            raise errors.ComponentFailed("Airflow ended by itself", way_out)
+        for name in set(missing) & set(self._missing()):
             words = processes.last_words(self.log, of=f"{name} ")
             raise errors.ComponentFailed(f"Airflow's {name} ended by itself: {words}", way_out)
 

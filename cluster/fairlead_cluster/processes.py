@@ -32,7 +32,7 @@ class Component:
     name: str
     command: tuple[str, ...]
     env: dict[str, str] = field(default_factory=dict)
-    """Added to our own environment."""
+    """Added to our own environment without the user's proxies."""
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ def test_process_that_has_ended_and_that_nobody_awaits_is_not_alive():
         pytest.param(f"{lifeline.name_of(os.getpid())}-7", True, id="with-an-owner-s-number"),
         pytest.param(f"{os.getpid()}-1", False, id="its-pid-at-another-time"),
         pytest.param("0-0", False, id="no-process"),
+        pytest.param(lifeline.name_of(2**22 + 1), False, id="gone-before-it-had-a-name"),
         pytest.param("somebody", False, id="no-name"),
         pytest.param("", False, id="nothing"),
     ],

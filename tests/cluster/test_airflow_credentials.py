@@ -22,7 +22,7 @@ PLUGIN = """#!/bin/sh
 export LOGS_IN_FROM={folder}
 echo run >> {folder}/runs
 if [ -e {folder}/fails ]; then echo 'the vault is sealed' >&2; exit 3; fi
-if [ -e {folder}/hangs ]; then sleep 600; fi
+if [ -e {folder}/hangs ]; then touch {folder}/hung; sleep 600; fi
 printf '{{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", '
 printf '"status": {{"token": "%s"}}}}' "$(cat {folder}/token)"
 """
@@ -219,11 +219,12 @@ async def test_exec_plugin_that_is_not_there_is_named(connect, job):
 
 
 async def test_exec_plugin_that_hangs_is_not_waited_for(plugin, connect, job, monkeypatch):
-    monkeypatch.setattr(asynchooks, "LOGIN_SECONDS", 0.5)
+    monkeypatch.setattr(asynchooks, "LOGIN_SECONDS", 5.0)  # it begins within
     plugin.hangs.touch()
     connect("slow", plugin.user)
     with pytest.raises(watch.Unavailable, match="connection slow: no login within"):
         await read(source_of("slow", job), job)
+    assert (plugin.folder / "hung").exists()
     assert processes_below(plugin.folder) == []
 
 

@@ -343,7 +343,8 @@ def test_a_range_that_the_host_uses_is_refused_before_anything_starts(fresh, tra
 def test_an_interrupted_up_is_taken_over_by_the_next(fresh, traces, start_up, heard):
     chosen = fresh("fl-test-broken")
     where = state.layout_of(chosen.state_dir, chosen.name)
-    process = start_up(chosen.name, "--control-plane-only")
+    # With something left to do after the control plane.
+    process = start_up(chosen.name, "--control-plane-only", "--simulated-gpu-nodes", "1")
     if heard is None:
         until(where.root.exists)
     else:
@@ -353,7 +354,7 @@ def test_an_interrupted_up_is_taken_over_by_the_next(fresh, traces, start_up, he
         else:
             pytest.fail(f"it ended without a word of {heard!r}")
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     opened = up.up(chosen, CONTROL_PLANE)
     assert opened.server.is_ready()
     assert state.read(where.state_file).complete

@@ -220,7 +220,7 @@ def test_part_that_has_ended_is_named_with_what_it_said(server, leave, monkeypat
 
 def test_part_that_one_look_misses_is_not_taken_for_gone(server, leave, monkeypatch):
     leave(server.home, "echo up; sleep 600")
-    looks = iter([["scheduler"], []])
+    looks = iter([["scheduler"], ["triggerer"]])
     monkeypatch.setattr(orchestration.Server, "_missing", lambda _: next(looks))
     monkeypatch.setattr(orchestration, "_SECOND_LOOK_SECONDS", 0.0)
     server.require_whole()

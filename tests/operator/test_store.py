@@ -49,8 +49,33 @@ def test_an_answer_that_comes_after_the_deletion_brings_nothing_back(store):
     store.drop(kube.POD, "team", "p", "u", version=9)
     assert store.put(kube.POD, pod(version=8)) is False
     assert store.get(kube.POD, "team", "p") is None
-    assert store.is_gone(kube.POD, "team", "p", 8)
+    assert store.is_settled(kube.POD, "team", "p", 8)
     assert store.put(kube.POD, pod(version=11, uid="next")) is True
+
+
+@pytest.mark.parametrize(
+    ("deletion", "later"),
+    [
+        pytest.param(9, False, id="its-own"),
+        pytest.param(4, True, id="of-one-before-it"),
+        pytest.param(0, True, id="found-by-an-audit"),
+    ],
+)
+def test_object_that_can_not_be_kept_is_settled_until_its_deletion(store, deletion, later):
+    store.pass_over(kube.POD, "team", "p", 7)
+    assert store.is_settled(kube.POD, "team", "p", 7)
+    assert not store.is_settled(kube.POD, "team", "p", 8)
+    store.drop(kube.POD, "team", "p", "u", version=deletion)
+    assert store.is_settled(kube.POD, "team", "p", 7) is later
+
+
+def test_version_that_can_not_be_kept_leaves_the_one_before(store):
+    store.put(kube.POD, pod(version=1, status={"phase": "Running"}))
+    with pytest.raises(ValueError):
+        store.put(kube.POD, pod(version=2, status={"phase": "Failed", "message": "\ud800"}))
+    assert store.phases(kube.POD) == {"Running": 1}
+    (kept,) = store.children(JOB, kube.POD)
+    assert kube.version(kept) == 1
 
 
 def test_dropping_leaves_a_successor_of_the_same_name_alone(store):

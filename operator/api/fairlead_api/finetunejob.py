@@ -159,10 +159,7 @@ class DeepSpeed(SpecModel):
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 2
     """0 shares nothing; 1 optimizer state; 2 also gradients; 3 also weights."""
     config: Annotated[dict[str, Any], Field(max_length=64)] = {}
-    """Raw DeepSpeed configuration, merged over ours; keys that typed fields own are refused.
-
-    So are more than 16 objects and lists in each other.
-    """
+    """Raw DeepSpeed configuration, merged over ours; 16 levels at most, no keys of typed fields."""
 
 
 class Storage(SpecModel):

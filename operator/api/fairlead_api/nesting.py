@@ -24,7 +24,7 @@ def loads(text: bytes | str) -> Any:
     """The value that a JSON text holds, by the fast reader wherever that can.
 
     Elsewhere what is too deep and a number that is too long become ``null``, and what is no
-    Unicode becomes U+FFFD, as Go reads it: whatever comes out can be written again.
+    Unicode becomes U+FFFD, so that whatever comes out can be kept and read again.
 
     Raises:
         ValueError: It is no JSON.
@@ -54,7 +54,7 @@ def cut(text: bytes, max_levels: int = MAX_LEVELS) -> bytes:
 
 
 def _number(digits: str) -> int | None:
-    return int(digits) if len(digits) <= sys.int_info.default_max_str_digits else None
+    return int(digits) if len(digits.lstrip("-")) <= sys.int_info.default_max_str_digits else None
 
 
 def _without_halves(value: Any) -> Any:

@@ -123,13 +123,15 @@ def _read(reader: Reader, of: target.Target, uid: str | None) -> dict[str, Any]:
 
     Raises:
         CliError: When it isn't any more the one of this uid, which was read before.
+        NotFound: When none was read before, and there is none.
+        Unreachable: When the API server doesn't answer.
     """
     try:
         body = reader.get(of)
     except cluster.NotFound as absent:
         if uid is None:
             raise
-        raise errors.CliError(f"{of} was deleted") from absent
+        raise errors.CliError(f"{of} was deleted: {absent}") from absent
     if uid and body["metadata"].get("uid", "") != uid:
         raise errors.CliError(f"{of} was deleted, and another one of its name was made")
     return body

@@ -110,7 +110,8 @@ class Audit:
         return [
             place
             for place, version in listed.items()
-            if held.get(place, -1) < version and not self._store.is_gone(kind, *place[:2], version)
+            if held.get(place, -1) < version
+            and not self._store.is_settled(kind, *place[:2], version)
         ]
 
     async def _insist(self, kind: Kind, place: Place, version: int) -> None:

@@ -153,7 +153,7 @@ def _straight(intake: Intake) -> Iterator[None]:
 
 
 @contextmanager
-def _deep() -> Iterator[None]:
+def _lenient() -> Iterator[None]:
     """Inside, kopf reads whatever the API server takes: one object must not end all watches."""
     usual = {part: vars(api)[part] for part in ("json", "get", "iter_jsonlines")}
 
@@ -176,7 +176,7 @@ def _deep() -> Iterator[None]:
 async def run(intake: Intake, namespaces: Collection[str]) -> None:
     """Watch until a signal comes; raises when a watch dies."""
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)
-    with _deep(), _straight(intake):
+    with _lenient(), _straight(intake):
         await kopf.operator(
             registry=registry(intake),
             clusterwide=not namespaces,

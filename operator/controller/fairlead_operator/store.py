@@ -92,7 +92,8 @@ class Store:
         bring the object back.
         """
         held = self._entries[kind].get((namespace, name))
-        self._passed_over.pop((kind, namespace, name), None)
+        if self._passed_over.get((kind, namespace, name), version + 1) <= version:
+            del self._passed_over[kind, namespace, name]
         if held is None or held.uid != uid:
             return False
         self._gone[kind, namespace, name] = max(version, held.version)
@@ -106,7 +107,7 @@ class Store:
         """Have nobody wait for an object that can't be kept; an older version of it stays."""
         self._passed_over[kind, namespace, name] = version
 
-    def is_gone(self, kind: Kind, namespace: str, name: str, version: int) -> bool:
+    def is_settled(self, kind: Kind, namespace: str, name: str, version: int) -> bool:
         """Whether an object was dropped after that version of it, or can't be kept."""
         place = (kind, namespace, name)
         return max(self._gone.get(place, -1), self._passed_over.get(place, -1)) >= version

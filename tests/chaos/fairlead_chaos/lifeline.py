@@ -33,7 +33,8 @@ def is_alive(name: str) -> bool:
     What follows a second dash in a name is its owner's.
     """
     pid, *started = name.split("-")
-    return pid.isdecimal() and started[:1] == [_start_time(int(pid))]
+    began = _start_time(int(pid)) if pid.isdecimal() else ""
+    return bool(began) and started[:1] == [began]
 
 
 def _start_time(pid: int) -> str:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from fairlead_api import names
 
+FINE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 REVISIONS = 3
 ENGINES = [{}, *({"maxModelLen": 100 + number} for number in range(1, REVISIONS))]
 
@@ -75,10 +76,7 @@ def assert_traffic_has_pods(world, *, crashed):
         assert before > 0 or ready(world, candidate) == 0
 
 
-@settings(
-    max_examples=120,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=120, suppress_health_check=FINE)
 @given(story=st.lists(happenings, max_size=25))
 def test_every_story_converges_on_what_the_spec_says(make_world, story):
     world = make_world(replicas=2)
@@ -102,7 +100,7 @@ def test_every_story_converges_on_what_the_spec_says(make_world, story):
     assert len(world.named("ControllerRevision")) <= 1 + world.options.kept_revisions
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=FINE)
 @given(story=st.lists(happenings, max_size=15))
 def test_equal_input_gives_an_equal_plan(make_world, story):
     world = make_world(replicas=2)
@@ -111,7 +109,7 @@ def test_equal_input_gives_an_equal_plan(make_world, story):
     assert world.plan() == world.plan()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=FINE)
 @given(story=st.lists(happenings, max_size=15))
 def test_plan_carried_out_leaves_nothing_to_do(make_world, story):
     world = make_world(replicas=2)
