@@ -27,6 +27,7 @@ def container(waiting=None, terminated=None, last=None):
 
 ENDED = {"exitCode": 67, "message": REFUSED.to_message()}
 CRASHED = {"exitCode": 1, "reason": "Error", "message": "last words"}
+WELL = {"exitCode": 0, "reason": "Completed"}
 KILLED = {"exitCode": 137, "reason": "OOMKilled"}
 UNSCHEDULABLE = {
     "type": "PodScheduled",
@@ -49,6 +50,12 @@ UNSCHEDULABLE = {
         ({"containerStatuses": [container(last=KILLED)]}, "OutOfMemory", "OOMKilled", False),
         ({"containerStatuses": [container(last=CRASHED)]}, "Unknown", "last words", False),
         (
+            {"containerStatuses": [container(waiting="CrashLoopBackOff", last=WELL)]},
+            "Crashed",
+            "pod p: Crashed: the server ended with exit code 0",
+            False,
+        ),
+        (
             {"containerStatuses": [container(waiting="ImagePullBackOff")]},
             "ImagePullBackOff",
             "pod p: ImagePullBackOff: ImagePullBackOff!",
@@ -56,7 +63,15 @@ UNSCHEDULABLE = {
         ),
         ({"conditions": [UNSCHEDULABLE]}, "Unschedulable", "insufficient nvidia.com/gpu", False),
     ],
-    ids=["ended", "crash loop", "out of memory", "no message of ours", "image", "unschedulable"],
+    ids=[
+        "ended",
+        "crash loop",
+        "out of memory",
+        "no message of ours",
+        "engine died",
+        "image",
+        "unschedulable",
+    ],
 )
 def test_trouble_is_named(status, reason, message, final):
     found = diagnosis.trouble([pod(**status)], "x")

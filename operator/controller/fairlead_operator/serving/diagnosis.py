@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fairlead_api import termination
-from fairlead_api.termination import Cause
+from fairlead_api.termination import Cause, Termination
 from fairlead_operator.plan import Manifest
 from fairlead_operator.serving import children
 
 # Waiting reasons that are a normal start, or that another reason explains better.
 _PATIENT: Final = frozenset({"ContainerCreating", "PodInitializing", "CrashLoopBackOff"})
+# A server is never done: vLLM ends so when its engine has died.
+_ENDED_WELL: Final = (
+    "the server ended with exit code 0, as vLLM does when its engine dies or a probe gives it up;"
+    " `kubectl logs --previous` has its last words"
+)
 _MODEL_CAUSES: Final = frozenset({Cause.ARTIFACT_REFUSED, Cause.MODEL_ERROR})
 
 
@@ -65,6 +70,8 @@ def _ended(pod: Manifest) -> Trouble | None:
         ended = ended or container.get("lastState", {}).get("terminated")
         if ended:
             end = termination.of_container(ended)
+            if end.cause is Cause.SUCCEEDED:
+                end = Termination(cause=Cause.CRASHED, message=_ENDED_WELL)
             final = termination.verdict(end.cause) == "user"
             return Trouble(end.cause, f"{_where(pod)}: {end.cause}: {end.message}", final)
     return None
