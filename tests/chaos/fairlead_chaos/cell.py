@@ -41,8 +41,6 @@ class Gate(Protocol):
     """What stands between the operator and the API server."""
 
     trace: Trace
-    incarnation: int
-    """Which process of the operator lives; raised before the next one starts."""
 
     @property
     def rests(self) -> bool:
@@ -51,6 +49,10 @@ class Gate(Protocol):
 
     async def start(self) -> str:
         """Open; returns the URL to ask."""
+        ...
+
+    async def begin(self, incarnation: int) -> None:
+        """Another process of the operator is about to start, from 2; the one before is dead."""
         ...
 
     async def close(self) -> None:
@@ -208,7 +210,7 @@ class Cell:
     async def _start_operator(self) -> None:
         self._incarnation += 1
         if self._incarnation > 1:
-            self._gate.incarnation = self._incarnation
+            await self._gate.begin(self._incarnation)
         environment = tenant.environment(self.namespace, self._settings)
         self._operator = await self._lab.nursery.start(
             environment, self._folder, self._log, self._bug

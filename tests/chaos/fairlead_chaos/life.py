@@ -35,11 +35,12 @@ class Life:
         self._num_flying = 0
         self._landed = asyncio.Event()
 
-    def begin(self, incarnation: int) -> None:
-        """A new process is about to start; the one before is dead."""
+    async def begin(self, incarnation: int) -> None:
+        """A new process is about to start; the one before is dead, nothing of it comes later."""
         if incarnation <= self.incarnation:
             raise ValueError(f"incarnation {incarnation} follows {self.incarnation}")
-        self._abandon()
+        self._is_dying = True
+        await self._sweep(self.incarnation)
         self.incarnation, self._is_dying = incarnation, False
 
     def lives(self, incarnation: int) -> bool:
@@ -78,8 +79,15 @@ class Life:
             await self._landed.wait()
         self.num_kills += 1
         await self._kill()
+        await self._sweep(mine)
+
+    async def _sweep(self, dead: int) -> None:
+        """Break a dead process's connections, also those that are not in the books yet.
+
+        What comes through one of them would be taken for the next process's.
+        """
         for _ in range(_LOOPS_TO_ACCEPT):
-            if self.incarnation != mine:
+            if self.incarnation != dead:
                 return
             self._abandon()
             await asyncio.sleep(0)

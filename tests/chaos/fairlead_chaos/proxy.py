@@ -36,8 +36,8 @@ _Result = TypeVar("_Result")
 class Proxy:
     """Between one operator and the API server, for one run.
 
-    ``kill`` ends the operator's process and returns when it is gone. Who starts the next one
-    raises ``incarnation`` before.
+    ``kill`` ends the operator's process and returns when it is gone. Who starts the next one awaits
+    ``begin`` before.
     """
 
     def __init__(self, upstream: Upstream, plan: Plan, kill: Callable[[], Awaitable[None]]) -> None:
@@ -57,9 +57,9 @@ class Proxy:
         """Which process of the operator lives, from 1; only ever raised."""
         return self._run.life.incarnation
 
-    @incarnation.setter
-    def incarnation(self, incarnation: int) -> None:
-        self._run.begin(incarnation)
+    async def begin(self, incarnation: int) -> None:
+        """Break with the process before; what comes from now on is the next one's."""
+        await self._run.begin(incarnation)
 
     @property
     def rests(self) -> bool:

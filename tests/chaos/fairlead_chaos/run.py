@@ -43,9 +43,9 @@ class Run:
     began: float = field(default_factory=time.monotonic)
     _tellings: dict[str, Telling] = field(default_factory=dict)
 
-    def begin(self, incarnation: int) -> None:
-        """A new process of the operator starts."""
-        self.life.begin(incarnation)
+    async def begin(self, incarnation: int) -> None:
+        """A new process of the operator is about to start."""
+        await self.life.begin(incarnation)
         self._tellings.clear()
         self.old_lists.begin(self.life.num_kills)
 

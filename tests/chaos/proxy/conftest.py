@@ -172,7 +172,7 @@ class Chaos:
 
     async def restart(self):
         await _until(lambda: self.caller.session.closed, "killed")
-        self.proxy.incarnation += 1
+        await self.proxy.begin(self.proxy.incarnation + 1)
         self.caller = Caller(self.proxy.url, self.path)
 
     async def informer(self):

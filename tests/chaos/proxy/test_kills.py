@@ -63,7 +63,7 @@ async def test_no_write_of_the_dead_comes_later(busy, direct, moment):
     assert await process.wait() == -9
     assert on_its_way == []  # what the API server had been sent had its answer before the death
     at_death = {one.write.name for one in proxy.trace.sent if one.code == 201}
-    proxy.incarnation += 1
+    await proxy.begin(2)
     through = type(direct)(proxy.url, direct.path)
     async with through.session:
         assert (await through.create("heir"))[0] == 201
@@ -73,15 +73,22 @@ async def test_no_write_of_the_dead_comes_later(busy, direct, moment):
     assert [one.incarnation for one in proxy.trace.sent] == [1] * (len(proxy.trace.sent) - 1) + [2]
 
 
-async def test_request_of_the_dead_that_nobody_has_accepted_is_dropped(upstream, direct):
+@pytest.mark.parametrize("num_turns", range(5))
+async def test_request_of_the_dead_that_is_being_accepted_is_dropped(upstream, direct, num_turns):
+    """Without a turn of the loop nobody has accepted it, some turns later it is in the books."""
+
     async def kill():
         address = ("127.0.0.1", int(proxy.url.rpartition(":")[2]))
-        with socket.create_connection(address) as unaccepted:  # no turn of the loop in between
+        with socket.create_connection(address) as unaccepted:
             body = b'{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}}'
             head = f"POST {direct.path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             unaccepted.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-            proxy.incarnation += 1
+            for _ in range(num_turns):
+                await asyncio.sleep(0)
+            await proxy.begin(2)
+            begun.set()
 
+    begun = asyncio.Event()
     plan = Kill(Write("create", "configmaps", "first"), Moment.BEFORE_SEND)
     proxy = Proxy(upstream, Plan("late", (plan,)), kill)
     through = type(direct)(await proxy.start(), direct.path)
@@ -89,6 +96,7 @@ async def test_request_of_the_dead_that_nobody_has_accepted_is_dropped(upstream,
         async with through.session:
             with pytest.raises(aiohttp.ClientError):
                 await through.create("first")
+            await begun.wait()
             assert (await through.create("heir"))[0] == 201
     finally:
         await proxy.close()
