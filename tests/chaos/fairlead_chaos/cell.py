@@ -45,19 +45,15 @@ class Gate(Protocol):
     @property
     def rests(self) -> bool:
         """Whether the living operator watches, and neither an event nor a write is open."""
-        ...
 
     async def start(self) -> str:
         """Open; returns the URL to ask."""
-        ...
 
     async def begin(self, incarnation: int) -> None:
         """Another process of the operator is about to start, from 2; the one before is dead."""
-        ...
 
     async def close(self) -> None:
         """Close."""
-        ...
 
 
 class Shared(Protocol):

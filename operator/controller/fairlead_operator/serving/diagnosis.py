@@ -70,7 +70,7 @@ def _ended(pod: Manifest) -> Trouble | None:
         ended = ended or container.get("lastState", {}).get("terminated")
         if ended:
             end = termination.of_container(ended)
-            if end.cause is Cause.SUCCEEDED:
+            if ended.get("exitCode") == 0:
                 end = Termination(cause=Cause.CRASHED, message=_ENDED_WELL)
             final = termination.verdict(end.cause) == "user"
             return Trouble(end.cause, f"{_where(pod)}: {end.cause}: {end.message}", final)
