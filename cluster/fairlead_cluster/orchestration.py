@@ -174,14 +174,15 @@ class Server:
             ComponentFailed: Which part, and what that printed at last.
         """
         way_out = f"read {self.log}, then run the command again: runs go on where they were"
-        missing = self._missing() if self.is_running() else []
-        if missing:
+        gone = self._missing() if self.is_running() else []
+        if gone:
             time.sleep(_SECOND_LOOK_SECONDS)
+            gone = [name for name in self._missing() if name in gone]
         if not self.is_running():
             raise errors.ComponentFailed("Airflow ended by itself", way_out)
-        for name in set(missing) & set(self._missing()):
-            words = processes.last_words(self.log, of=f"{name} ")
-            raise errors.ComponentFailed(f"Airflow's {name} ended by itself: {words}", way_out)
+        if gone:
+            words = processes.last_words(self.log, of=f"{gone[0]} ")
+            raise errors.ComponentFailed(f"Airflow's {gone[0]} ended by itself: {words}", way_out)
 
     def _missing(self) -> list[str]:
         """Parts of which there is no process."""

@@ -61,7 +61,8 @@ time, or waited for an answer in vain. A campaign fails where more than {MOST_ST
 plans were starved, more than {MOST_UNREACHED:.0%} were not carried out at once, or more than
 {MOST_MISSED:.0%} never were. Only plans that happened count as runs; all plans, with what came out,
 stand beside the result files, ready for `replay` at the commit that is named: what an operator
-writes may change.
+writes may change. A commit that can't be found is of a history that was written anew since; its
+plans can only be tried at a later one, where a point may never come.
 """
 
 
