@@ -159,6 +159,31 @@ async def test_operators_die_with_a_killed_harness(tmp_path, deaf):
     await until(partial(is_dead, name), "the operator died as well")
 
 
+ORPHAN = """
+import os
+from fairlead_chaos.lifeline import die_with_parent
+
+reader, writer = os.pipe()
+if (middle := os.fork()) == 0:
+    middle = os.getpid()
+    if os.fork() == 0:
+        while os.getppid() == middle:
+            pass
+        die_with_parent(middle)
+        os.write(writer, b"lives")
+    os._exit(0)
+os.waitpid(middle, 0)
+os.close(writer)
+print(os.read(reader, 5).decode())
+"""
+
+
+def test_process_whose_parent_ended_before_it_asked_dies_as_well():
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = (sys.executable, "-c", ORPHAN)
+    assert subprocess.check_output(command, env=environment, text=True) == "\n"
+
+
 def is_dead(name):
     return not lifeline.is_alive(name)
 

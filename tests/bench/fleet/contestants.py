@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -64,7 +65,8 @@ class Operator:
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
                 self._command, env=self._env, stdout=log, stderr=log,
-                preexec_fn=lifeline.die_with_parent,  # a killed bench leaves no operator behind
+                # A killed bench leaves no operator behind.
+                preexec_fn=partial(lifeline.die_with_parent, os.getpid()),
             )  # fmt: skip
         self._seen_cpu = 0.0
 

@@ -4,6 +4,7 @@ Linux only; touches no process but its own.
 """
 
 import ctypes
+import os
 import signal
 from pathlib import Path
 from typing import Final
@@ -14,10 +15,17 @@ _START_TIME: Final = 19
 """Field of /proc/PID/stat behind the name: clock ticks from boot to the process's start."""
 
 
-def die_with_parent() -> None:
-    """Be killed as soon as the thread that started this process ends."""
+def die_with_parent(parent: int) -> None:
+    """Be killed as soon as the thread that started this process ends.
+
+    Args:
+        parent: The process that started this one. It may have ended before this process asked,
+            and Linux tells only of what ends afterwards.
+    """
     if _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def name_of(pid: int) -> str:

@@ -63,9 +63,10 @@ class Zygote:
                 self._start(order)
 
     def _start(self, order: dict[str, Any]) -> None:
+        zygote = os.getpid()
         pid = os.fork()
         if pid == 0:
-            _become_operator(order)
+            _become_operator(order, zygote)
         self._children.add(pid)
         _tell({"order": order["order"], "pid": pid})
 
@@ -108,11 +109,11 @@ def _tell(news: dict[str, Any]) -> None:
     os.write(sys.stdout.fileno(), json.dumps(news).encode() + b"\n")
 
 
-def _become_operator(order: dict[str, Any]) -> NoReturn:
+def _become_operator(order: dict[str, Any], zygote: int) -> NoReturn:
     """Never returns: what the operator's own entry point does, in this process."""
     code = 1
     try:
-        die_with_parent()
+        die_with_parent(zygote)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.chdir(order["folder"])
@@ -137,7 +138,7 @@ def _become_operator(order: dict[str, Any]) -> NoReturn:
 
 def main() -> None:
     """Keep the memory that children share free of the collector's marks."""
-    die_with_parent()
+    die_with_parent(os.getppid())  # of one that has ended already stdin tells
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the harness's to answer
     gc.disable()
     gc.freeze()
