@@ -13,7 +13,7 @@ import time
 import pytest
 import yaml
 
-from fairlead_chaos import rights
+from fairlead_chaos import patient, rights
 from fairlead_cluster import programs, release, settings
 
 pytestmark = pytest.mark.cluster
@@ -57,7 +57,7 @@ class Tools:
 
     def _run(self, program, *arguments, stdin=None):
         words = [str(program), f"--kubeconfig={self.kubeconfig}", "-n", NAMESPACE, *arguments]
-        return subprocess.run(words, input=stdin, capture_output=True, text=True)
+        return patient.run(words, stdin)
 
     def kube(self, *arguments, stdin=None):
         done = self._run(self.kubectl, *arguments, stdin=stdin)
@@ -122,7 +122,9 @@ def test_install_says_what_to_do_next(tools):
 
 def test_both_kinds_are_established(tools):
     for plural in ("finetunejobs", "modelservices"):
-        tools.kube("wait", "--for=condition=Established", f"crd/{plural}.fairlead.dev")
+        tools.kube(
+            "wait", "--for=condition=Established", "--timeout=180s", f"crd/{plural}.fairlead.dev"
+        )
 
 
 def test_kubectl_explain_has_our_words(tools):

@@ -5,12 +5,12 @@ fast tier can't drift away from the truth.
 """
 
 import json
-import subprocess
 import uuid
 
 import pytest
 
 from fairlead_api import crd, names
+from fairlead_chaos import patient
 from fairlead_operator import cluster as client
 from fairlead_operator import kube
 from fairlead_operator.testing import MemoryCluster
@@ -39,12 +39,14 @@ async def api(running):
 
     def kubectl(*arguments, stdin=None):
         command = [str(running.kubectl), f"--kubeconfig={running.kubeconfig}", *arguments]
-        subprocess.run(command, input=stdin, check=True, capture_output=True, text=True)
+        patient.run(command, stdin).check_returncode()
 
     kubectl("create", "namespace", real.team)
     apply = ("apply", "--server-side", "--force-conflicts", "-f", "-")
     kubectl(*apply, stdin=json.dumps(crd.finetunejob_crd()))
-    kubectl("wait", "--for=condition=Established", "crd/finetunejobs.fairlead.dev")
+    kubectl(
+        "wait", "--for=condition=Established", "--timeout=180s", "crd/finetunejobs.fairlead.dev"
+    )
     yield real
     await real.close()
     kubectl("delete", "namespace", real.team, "--wait=false")

@@ -17,6 +17,7 @@ import yaml
 
 from fairlead_api import conditions
 from fairlead_api.base import Condition
+from fairlead_chaos import patient
 from fairlead_cluster import access, account, images, orchestration, registry, release, settings, up
 from fairlead_cluster import cluster as clusters
 
@@ -25,8 +26,6 @@ POLL_SECONDS = 0.5
 READ_SECONDS = 60
 BUSY_SECONDS = 180
 """How long a server of a busy machine is asked again."""
-NOT_SENT = ("TLS handshake timeout", "dial tcp")
-"""What kubectl says where the server has not got the request, so that a write may be sent again."""
 MAKE_BASE = """
 import json, pathlib, sys
 import pyarrow, pyarrow.parquet
@@ -70,15 +69,7 @@ class Kube:
         self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 120
     ) -> str:
         """Run kubectl and return what it prints; what it complains of is in the error."""
-        deadline = time.monotonic() + READ_SECONDS
-        command = [*self.command, *arguments]
-        while True:
-            done = subprocess.run(
-                command, input=stdin, capture_output=True, text=True, timeout=timeout
-            )
-            if not _is_not_sent(done) or time.monotonic() > deadline:
-                break
-            time.sleep(POLL_SECONDS)
+        done = patient.run([*self.command, *arguments], stdin, timeout)
         if check and done.returncode:
             is_cut_off = "Unable to connect to the server" in done.stderr
             kind = Unreachable if is_cut_off else AssertionError
@@ -173,11 +164,6 @@ class Kube:
         """A condition of a custom resource's status."""
         listed = manifest.get("status", {}).get("conditions", [])
         return conditions.find([Condition.model_validate(one) for one in listed], type_)
-
-
-def _is_not_sent(done: subprocess.CompletedProcess[str]) -> bool:
-    cut_off = "Unable to connect to the server" in done.stderr
-    return done.returncode != 0 and cut_off and any(words in done.stderr for words in NOT_SENT)
 
 
 @dataclasses.dataclass(frozen=True)

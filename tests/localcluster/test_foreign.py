@@ -6,11 +6,11 @@ are simulated, so the operator's pods count as ready and no image is pulled.
 
 import dataclasses
 import json
-import subprocess
 
 import pytest
 import yaml
 
+from fairlead_chaos import patient
 from fairlead_cluster import (
     __main__,
     account,
@@ -43,7 +43,7 @@ class Theirs:
 
     def kube(self, *arguments, stdin=None):
         command = [str(self.opened.cache.path("kubectl")), f"--kubeconfig={self.kubeconfig}"]
-        done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True)
+        done = patient.run([*command, *arguments], stdin)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -227,7 +227,7 @@ def test_account_of_airflow_may_edit_its_namespace_and_no_other(theirs, provider
 
     def may(*words):
         asked = [*command, "auth", "can-i", *words]
-        return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+        return patient.run(asked).stdout.strip()
 
     # In its own namespace, which is the context's; rights count a moment after they are bound.
     assert processes.wait(lambda: may("create", "configmaps") == "yes", PATIENCE_SECONDS)

@@ -1,0 +1,36 @@
+"""kubectl and helm as processes; again where the API server has not got the request.
+
+A control plane that shares a busy machine lets the seconds pass that these allow for a handshake.
+"""
+
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+PATIENCE_SECONDS: Final = 180.0
+POLL_SECONDS: Final = 0.5
+NOT_SENT: Final = ("TLS handshake timeout", "dial tcp")
+"""What they say before a request is sent, so that a write may be sent again."""
+
+
+def run(
+    command: Sequence[str | Path], stdin: str | None = None, seconds: float | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command until the API server has got its request; returns what then became of it.
+
+    Args:
+        command: The program and its arguments.
+        stdin: What it reads.
+        seconds: Longest that one try may take; else TimeoutExpired.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds
+        )
+        is_sent = done.returncode == 0 or not any(words in done.stderr for words in NOT_SENT)
+        if is_sent or time.monotonic() > deadline:
+            return done
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,45 @@
+"""A program is run again where the API server has not got the request, and only there."""
+
+import pytest
+
+from fairlead_chaos import patient
+
+HANDSHAKE = "Unable to connect to the server: net/http: TLS handshake timeout"
+LONGER = "error: failed to download openapi: Get x: net/http: TLS handshake timeout; if you choose"
+REFUSED = "Unable to connect to the server: dial tcp 127.0.0.1:1: connect: connection refused"
+LOST = "Unable to connect to the server: EOF"
+
+
+@pytest.fixture
+def failing(tmp_path):
+    """A program that says so much and fails once, then tells its stdin; notes each start."""
+
+    def made(words):
+        starts = tmp_path / "starts"
+        script = (
+            f'echo >> {starts}; [ $(wc -l < {starts}) -gt 1 ] && exec cat; echo "$0" >&2; exit 1'
+        )
+        return ["sh", "-c", script, words], starts
+
+    return made
+
+
+@pytest.mark.parametrize("words", [HANDSHAKE, LONGER, REFUSED])
+def test_a_request_that_was_not_sent_is_sent_again(failing, words):
+    command, _ = failing(words)
+    done = patient.run(command, stdin="whole")
+    assert (done.returncode, done.stdout) == (0, "whole")
+
+
+@pytest.mark.parametrize("words", [LOST, 'pods "one" not found'])
+def test_any_other_failure_is_told_at_once(failing, words):
+    command, starts = failing(words)
+    done = patient.run(command)
+    assert (done.returncode, done.stderr.strip()) == (1, words)
+    assert starts.read_text() == "\n"
+
+
+def test_a_server_that_stays_away_is_told(failing, monkeypatch):
+    monkeypatch.setattr(patient, "PATIENCE_SECONDS", 0)
+    command, _ = failing(REFUSED)
+    assert patient.run(command).stderr.strip() == REFUSED
