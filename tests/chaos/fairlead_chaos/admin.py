@@ -157,8 +157,23 @@ class Admin:
                 wait.reschedule(asyncio.get_running_loop().time())
 
     async def create(self, manifest: Manifest, namespace: str | None = None) -> Manifest:
-        """Create an object; raises AlreadyExists."""
-        return await self.call("POST", kind_of(manifest).path(namespace), manifest)
+        """Create an object, which has a name; raises AlreadyExists.
+
+        Where the answer to a try is lost, what stands then is taken for its work.
+        """
+        kind, deadline, is_lost = kind_of(manifest), time.monotonic() + PATIENCE_SECONDS, False
+        while True:
+            try:
+                return await self.call("POST", kind.path(namespace), manifest)
+            except kube.AlreadyExists:
+                if not is_lost:
+                    raise
+                return await self.call("GET", kind.path(namespace, manifest["metadata"]["name"]))
+            except (kube.Unavailable, aiohttp.ClientError, TimeoutError):
+                if time.monotonic() > deadline:
+                    raise
+                is_lost = True
+            await asyncio.sleep(BUSY_SECONDS)
 
     async def ensure(self, manifest: Manifest, namespace: str | None = None) -> None:
         """Create an object that somebody else may make as well."""

@@ -25,7 +25,7 @@ from fairlead_operator.kube import Kind
 
 QUIET_SECONDS: Final = 1.5
 """Without any change in the namespace."""
-COLLECT_SECONDS: Final = 60.0
+COLLECT_SECONDS: Final = 180.0
 """Longest that the garbage collector is waited for."""
 TOUCHED: Final = "chaos.fairlead.dev/touched"
 _POLL_SECONDS: Final = 0.2

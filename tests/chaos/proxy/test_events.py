@@ -21,7 +21,7 @@ def told(type_, name, nth=1):
 FIRST_EDIT = told("MODIFIED", "made")
 BLINDED = [
     pytest.param([], [ADDED, *edits(1, 2), OTHER, *edits(3)], id="undisturbed"),
-    pytest.param([faults.Hold(FIRST_EDIT, 8.0)], [ADDED, OTHER, *edits(1, 2, 3)], id="hold"),
+    pytest.param([faults.Hold(FIRST_EDIT, 15.0)], [ADDED, OTHER, *edits(1, 2, 3)], id="hold"),
     pytest.param([faults.Drop(FIRST_EDIT)], [ADDED, *edits(2), OTHER, *edits(3)], id="drop"),
     pytest.param(
         [faults.Replay(FIRST_EDIT, told("MODIFIED", "made", 2))],

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.cluster
 HEADS = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
 PATIENCE_SECONDS = 180  # other work runs on the same cores
 SELECTOR = "labelSelector=chaos.test/proxy"
-PAST_SECONDS = 6.0  # longer than a client on a busy machine takes for its lists
+PAST_SECONDS = 15.0  # longer than a client on a busy machine takes for its lists
 AT = Write("create", "configmaps", "last")
 AS_OF = [
     pytest.param(Told("MODIFIED", "configmaps", "made"), id="as-of-an-event"),
