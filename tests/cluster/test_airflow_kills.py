@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 
 PATIENCE_SECONDS = 240
 BUSY_SECONDS = 60
+CALL_SECONDS = 360  # a write waits 300 for another one of SQLite
 WATCHES = "not seen by the operator yet"
 """Said when the wait has begun: of a trigger that it hasn't started yet, Airflow tells no kill."""
 DAGS = """
@@ -57,7 +58,7 @@ class Airflow:
     """A running Airflow, asked as its pages ask it."""
 
     def __init__(self, url, password):
-        self.api = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        self.api = httpx.Client(base_url=url, timeout=CALL_SECONDS, trust_env=False)
         login = {"username": "admin", "password": password}
         token = self.api.post("/auth/token", json=login).raise_for_status().json()
         self.api.headers["Authorization"] = f"Bearer {token['access_token']}"

@@ -73,9 +73,9 @@ async def test_page_shows_progress_and_where_a_service_answers(ask, kubectl, tea
     del body["status"]
     apply(kubectl, body, service(team, "units"))
     progress = {"step": 5, "totalSteps": 10, "percent": 50, "loss": 0.25, "eta": "1m30s"}
-    tell(kubectl, team, "finetunejobs/units", phase="Training", progress=progress)
+    tell(kubectl, team, "finetunejobs.fairlead.dev/units", phase="Training", progress=progress)
     url = "http://units.team.example"
-    tell(kubectl, team, "modelservices/units", phase="Ready", readyReplicas=1, url=url)
+    tell(kubectl, team, "modelservices.fairlead.dev/units", phase="Ready", readyReplicas=1, url=url)
     text = (await ask()).text
     for shown in ("Training", "5/10", "0.25", "1m30s", "Ready", "1/1", f'href="{url}"'):
         assert shown in text
@@ -103,7 +103,7 @@ async def test_a_token_that_means_nothing_is_told_on_the_page(ask):
 async def test_resource_page_is_its_report(ask, kubectl, team, make_condition):
     apply(kubectl, service(team, "units"))
     condition = make_condition("Ready", "False", "NoReplicasReady", "no pod is ready")
-    tell(kubectl, team, "modelservices/units", conditions=[condition])
+    tell(kubectl, team, "modelservices.fairlead.dev/units", conditions=[condition])
     answer = await ask("/resource", kind="ModelService", name="units")
     assert "no pod is ready" in answer.text
     assert 'id="report"' in answer.text

@@ -222,7 +222,7 @@ def gateway_api(kubectl):
             "-",
             stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": loose}),
         )
-        kubectl("wait", "--for=condition=Established", "crd", *found)
+        kubectl("wait", "--for=condition=Established", "--timeout=180s", "crd", *found)
 
     def vanish():
         kubectl("delete", "crd", "--ignore-not-found", *found)
@@ -269,7 +269,7 @@ async def test_gateway_api_may_come_and_go_while_the_operator_runs(
     replicas = [one]
 
     async def absent_again():
-        if replicas[-1].process.poll() is not None:  # its watch ended: a restart is the way out
+        if replicas[-1].has_ended():  # its watch ended: a restart is the way out
             replicas.append(start("one", FAIRLEAD_GATEWAY=f"{team}/edge"))
         return await absent()
 

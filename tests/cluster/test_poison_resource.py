@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fairlead_api import metrics, names
+from fairlead_api import names
 from fairlead_cluster.layout import Layout
 from fairlead_operator import kube
 from fairlead_operator.cluster import ATTEMPTS
@@ -29,7 +29,7 @@ from fairlead_operator.workqueue import FIRST_BACKOFF_SECONDS
 pytestmark = pytest.mark.cluster
 
 NUM_HEALTHY = 20
-LEAST_ROUNDS, MOST_ROUNDS, MOST_LIVES = 3, 9, 3
+LEAST_ROUNDS, MOST_ROUNDS = 3, 9
 MOST_RATIO = 1.5
 PATIENCE_SECONDS = 180
 WOKEN = 4
@@ -132,33 +132,23 @@ QUOTA = {
 
 
 class Served:
-    """A namespace and its operator; one that a starved machine cost its lease is started again."""
+    """A namespace and its operator."""
 
-    def __init__(self, start, until, namespace, title):
+    def __init__(self, start, namespace, title):
         self.namespace, self._title = namespace, title
-        self._start, self._until = start, until
-        self.num_lives, self._replica = 0, None
+        self._start, self._replica = start, None
 
     async def living(self):
-        """Return once an operator leads: the old one, unless it has lost its lease."""
-
-        async def leads_or_left():
-            return self._replica.sample(metrics.LEADER) or self.has_left()
-
-        while self.has_left():
-            assert self.num_lives < MOST_LIVES, f"{self._title} lost its lease again and again"
+        """Return once the operator leads."""
+        if self._replica is None:
             env = dict.fromkeys(("FAIRLEAD_NAMESPACE", "FAIRLEAD_WATCH_NAMESPACES"), self.namespace)
-            self._replica = self._start(f"{self._title}-{self.num_lives}", **env)
-            self.num_lives += 1
-            await self._until(leads_or_left, f"{self._title} leads")
+            self._replica = self._start(self._title, **env)
+        await self._replica.leading()
 
-    def has_left(self):
-        """Whether none runs; fails where one ended for anything but its lease."""
-        if self._replica is None or self._replica.process.poll() is None:
-            return self._replica is None
-        said = self._replica.log.read_text()
-        assert (self._replica.process.poll(), "LeaseLost" in said) == (1, True), said
-        return True
+    @property
+    def num_lives(self):
+        """How often it began: once, and again each time that it lost its lease."""
+        return self._replica.num_lives
 
 
 @pytest.fixture
@@ -210,20 +200,23 @@ def poisoned(cluster, api, team, kubectl, until, make):
 
 @pytest.fixture
 def seconds_of_healthy(api, until, make):
-    """How long some new jobs take until all have the Job of their first stage; None if it left."""
+    """How long some new jobs take until all have the Job of their first stage.
+
+    None where their operator lost its lease meanwhile.
+    """
 
     async def measured(served, title):
-        began, namespace = time.monotonic(), served.namespace
+        began, namespace, num_lives = time.monotonic(), served.namespace, served.num_lives
         names_ = [f"{title}-{number}" for number in range(NUM_HEALTHY)]
         await asyncio.gather(*(make(namespace, kube.FINETUNEJOB, name) for name in names_))
 
         async def all_begun():
             heads = await api.list_heads(kube.JOB, namespace)
             found = [h for h in heads if h["metadata"]["name"].startswith(f"{title}-")]
-            return len(found) == NUM_HEALTHY or served.has_left()
+            return len(found) == NUM_HEALTHY
 
         await until(all_begun, f"every job of {title} begins")
-        return None if served.has_left() else time.monotonic() - began
+        return time.monotonic() - began if served.num_lives == num_lives else None
 
     return measured
 
@@ -272,8 +265,7 @@ async def test_healthy_resources_are_served_as_fast_beside_poison(
     is_counted = ("--for=jsonpath={.status.hard}", "--timeout=180s")
     kubectl("wait", "-n", team, *is_counted, "resourcequota/none")
     beside, alone = (
-        Served(start, until, namespace, title)
-        for namespace, title in ((team, "beside"), (calm, "alone"))
+        Served(start, namespace, title) for namespace, title in ((team, "beside"), (calm, "alone"))
     )
     await beside.living()
     for name, poison in POISONS.items():

@@ -75,13 +75,13 @@ def start_up() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @pytest.fixture(scope="session")
 def quickest() -> Callable[..., float]:
-    """Seconds that an action takes at its best, of three times: other work only adds to them."""
+    """Seconds that an action takes at its best, of eight times: other work only adds to them."""
 
     def measured(
         action: Callable[[], object], enough: float, before: Callable[[], object] = lambda: None
     ) -> float:
         best = math.inf
-        for _ in range(3):
+        for _ in range(8):
             before()
             began = time.monotonic()
             action()
