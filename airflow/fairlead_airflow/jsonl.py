@@ -88,10 +88,10 @@ class Output:
         stream = self._aside.open("ab")
         try:
             hold(stream, self._aside)
-        except Busy:
+            stream.truncate(0)  # what a killed process left
+        except BaseException:  # a task whose time is over is told so anywhere
             stream.close()
             raise
-        stream.truncate(0)  # what a killed process left
         self._stream = stream
         return self
 

