@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +55,14 @@ class Clock:
 @pytest.fixture
 def clock():
     return Clock()
+
+
+@pytest.fixture
+def nobody():
+    """The address of a port on which nobody listens, and that no other test is given."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{bound.getsockname()[1]}"
 
 
 MOMENT = "2026-01-01T00:00:00Z"

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from fairlead_airflow import asking
 from fairlead_airflow.endpoint import Endpoint
@@ -141,8 +141,8 @@ async def test_failing_service_that_is_not_well_is_away(server, said):
     assert client.num_sent > asking.TRIES_OF_ONE
 
 
-async def test_nobody_there_is_away_and_names_the_address():
-    where = Endpoint(f"http://127.0.0.1:{unused_port()}", "units")
+async def test_nobody_there_is_away_and_names_the_address(nobody):
+    where = Endpoint(f"http://{nobody}", "units")
     async with asking.Client(where, patience_seconds=0.1) as client:
         with pytest.raises(asking.ServiceAway, match=r"127\.0\.0\.1.*doesn't answer"):
             await client.post(PATH, {})

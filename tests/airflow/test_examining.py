@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-from aiohttp.test_utils import unused_port
 
 from fairlead_airflow import asking, exam, examining, judging, likelihood, marking, scores
 from fairlead_airflow.endpoint import Endpoint
@@ -193,10 +192,10 @@ def test_service_that_refuses_whoever_asks_ends_the_exam(examine, url, changes, 
         examine(*[LITRES] * 20, endpoint=where, state=state)
 
 
-def test_service_that_is_away_blames_no_question(examine):
-    nobody = Endpoint(f"http://127.0.0.1:{unused_port()}", "units")
+def test_service_that_is_away_blames_no_question(examine, nobody):
+    away = Endpoint(f"http://{nobody}", "units")
     with pytest.raises(asking.ServiceAway):
-        examine(*[LITRES] * 20, endpoint=nobody, patience_seconds=0.1)
+        examine(*[LITRES] * 20, endpoint=away, patience_seconds=0.1)
 
 
 def test_judge_grades_each_answer_and_what_is_no_grade_is_kept(examine, url, seen):
@@ -235,11 +234,11 @@ def test_progress_is_said_now_and_then(examine, monkeypatch, url):
     assert said == [f"{n} of 3 questions asked" for n in (1, 2, 3)]
 
 
-def test_log_says_now_and_then_why_requests_wait():
+def test_log_says_now_and_then_why_requests_wait(nobody):
     said = []
-    nobody = Endpoint(f"http://127.0.0.1:{unused_port()}", "units")
+    away = Endpoint(f"http://{nobody}", "units")
     questions = exam.load([LITRES] * 20, Path())
-    work = examining.Work(nobody, questions, (Metric.PERPLEXITY,), patience_seconds=1)
+    work = examining.Work(away, questions, (Metric.PERPLEXITY,), patience_seconds=1)
     with pytest.raises(asking.ServiceAway):
         examining.run(work, lambda words, *of: said.append(words % of))
     assert ["doesn't answer" in line for line in said] == [True]

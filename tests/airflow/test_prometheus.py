@@ -82,12 +82,10 @@ async def test_failure_is_named_with_its_query(server, answer, failure, message)
     assert type(caught.value) is failure
 
 
-async def test_server_that_is_not_there_is_away():
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        absent = HttpConnection("monitoring", f"http://127.0.0.1:{bound.getsockname()[1]}")
-        with pytest.raises(prometheus.Away, match="doesn't answer"):
-            await prometheus.value(absent, "x")
+async def test_server_that_is_not_there_is_away(nobody):
+    absent = HttpConnection("monitoring", f"http://{nobody}")
+    with pytest.raises(prometheus.Away, match="doesn't answer"):
+        await prometheus.value(absent, "x")
 
 
 async def test_server_that_says_nothing_is_away():

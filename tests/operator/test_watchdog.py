@@ -10,7 +10,7 @@ from fairlead_operator.watchdog import Watchdog
 async def test_a_stalled_loop_is_left_with_its_stack():
     left = threading.Event()
     reports = []
-    dog = Watchdog(3, 0.01, lambda report: (reports.append(report), left.set()))
+    dog = Watchdog(50, 0.01, lambda report: (reports.append(report), left.set()))
     beating = asyncio.create_task(dog.beat())
     await asyncio.sleep(0)
     stand_still(left)

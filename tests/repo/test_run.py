@@ -90,7 +90,7 @@ def test_process_that_ignores_an_interrupt_is_killed(script, monkeypatch):
 
 
 def test_test_that_hangs_fails_alone_and_tells_where_it_was(tmp_path):
-    process, log = hanging(tmp_path, "--timeout=1", "--timeout-method=signal")
+    process, log = hanging(tmp_path, "--timeout=5", "--timeout-method=signal")
     assert process.wait(timeout=120) == 1
     assert "Timeout" in log.read_text()
 

@@ -2,10 +2,13 @@
 
 import hashlib
 import logging
+import time
 
 import pytest
 
 from fairlead_server import digests
+
+PATIENCE_SECONDS = 60
 
 
 def test_sizes_and_digests_come_in_the_order_asked_for(tmp_path):
@@ -42,6 +45,15 @@ def test_progress_is_said_while_files_are_read(tmp_path, monkeypatch, caplog):
     path = tmp_path / "big"
     path.write_bytes(bytes(64 * 1024 * 1024))
     monkeypatch.setattr(digests, "_PROGRESS_SECONDS", 0.001)
+    measure = digests._measure
+
+    def slow(path, progress, slot):
+        measured, deadline = measure(path, progress, slot), time.monotonic() + PATIENCE_SECONDS
+        while not caplog.text and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return measured
+
+    monkeypatch.setattr(digests, "_measure", slow)
     with caplog.at_level(logging.INFO):
         digests.measure([path])
     assert "of 0.1 GiB" in caplog.text

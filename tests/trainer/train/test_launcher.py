@@ -116,11 +116,14 @@ def test_orphans_are_buried(watch, tmp_path):
     pid_file = tmp_path / "pid"
     program = (
         "import os\n"
+        "reader, writer = os.pipe()\n"
         "if os.fork() == 0:\n"
         "    if os.fork() == 0:\n"
         f"        open({str(pid_file)!r}, 'w').write(str(os.getpid()))\n"
         "    os._exit(0)\n"
         "os.wait()\n"
+        "os.close(writer)\n"
+        "os.read(reader, 1)  # ends with the orphan\n"
         "import time; time.sleep(1.5)\n"
     )
     try:
