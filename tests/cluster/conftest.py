@@ -6,11 +6,9 @@ Real API server, simulated nodes; the operator as a process of this machine.
 import asyncio
 import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from fairlead_api import crd, metrics, names
-from fairlead_chaos import crds, patient
+from fairlead_chaos import crds, patient, ports
 from fairlead_chaos.admin import Admin
 from fairlead_chaos.upstream import Upstream
 from fairlead_cluster import settings, up
@@ -38,8 +36,6 @@ PARENTS = {"finetunejobs", "modelservices"}
 GATEWAY_TIMEOUT = 504
 MOST_LIVES = 3
 ASK_SECONDS = 60  # a process that listens is slow at most: one that is down refuses at once
-PORTS = itertools.count(20_000 + os.getpid() * 97 % 10_000)
-"""Below those that the kernel gives to outgoing connections; each is drawn once."""
 QUIET = {"leases", "tokenreviews", "secrets"}  # not counted: they are nobody's resource
 
 
@@ -171,7 +167,7 @@ class Replica:
 
     def __init__(self, name, env, folder):
         self.name = name
-        self.ports = {part: _new_port() for part in ("metrics", "probes", "progress")}
+        self.ports = {part: ports.draw() for part in ("metrics", "probes", "progress")}
         env |= {f"FAIRLEAD_{part.upper()}_PORT": str(port) for part, port in self.ports.items()}
         env |= {
             "FAIRLEAD_POD_NAME": name,
@@ -265,20 +261,6 @@ class Replica:
         left = code is not None and not self._was_stopped
         said = f"left by itself with exit code {code}, " if left else ""
         return f"{self.name}: {said}its log ends:\n{self.log.read_text()[-4000:]}"
-
-
-def _new_port():
-    """A port on which nothing listens, never the same twice."""
-    for port in PORTS:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-@pytest.fixture(scope="session")
-def new_port():
-    """Draws a port on which nothing listens, never the same twice."""
-    return _new_port
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from fairlead_api import names
+from fairlead_chaos import ports
 from fairlead_cluster import errors, orchestration, processes
 
 pytestmark = pytest.mark.cluster
@@ -126,7 +127,7 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def server(cluster, tmp_path_factory, new_port):
+def server(cluster, tmp_path_factory):
     """`airflow standalone` as `make airflow` starts it."""
     home = tmp_path_factory.mktemp("airflow")
     dags = home / "tests" / "kills"
@@ -134,7 +135,7 @@ def server(cluster, tmp_path_factory, new_port):
     (dags / "waiting.py").write_text(DAGS)
     extra = {"kube_config_path": str(cluster.kubeconfig)}
     connections = {"fairlead_default": {"conn_type": "fairlead", "extra": extra}}
-    server = orchestration.Server(home, new_port(), (dags,), connections)
+    server = orchestration.Server(home, ports.draw(), (dags,), connections)
     server.start()
     try:
         server.wait_healthy()

@@ -13,7 +13,7 @@ import time
 import pytest
 import yaml
 
-from fairlead_chaos import patient, rights
+from fairlead_chaos import patient, ports, rights
 from fairlead_cluster import programs, release, settings
 
 pytestmark = pytest.mark.cluster
@@ -178,26 +178,26 @@ def test_operators_account_may_do_its_work_and_no_more(tools, verb, what, allowe
 
 
 @pytest.fixture
-def operator(tools, cluster, tmp_path, new_port):
+def operator(tools, cluster, tmp_path):
     """The operator with the rights and the settings that the chart gives it, on this machine."""
-    with running(tools, cluster, tmp_path, new_port) as process:
+    with running(tools, cluster, tmp_path) as process:
         yield process
 
 
 @pytest.fixture
-def operator_of_one_namespace(tools, cluster, tmp_path, new_port):
+def operator_of_one_namespace(tools, cluster, tmp_path):
     """The same, told to serve WATCHED only."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": WATCHED}}
     tools.kube("apply", "-f", "-", stdin=yaml.safe_dump(namespace))
     tools.install(f"operator.watchNamespaces={{{WATCHED}}}")
-    with running(tools, cluster, tmp_path, new_port) as process:
+    with running(tools, cluster, tmp_path) as process:
         yield process
     tools.install()
     tools.kube("delete", "namespace", WATCHED, "--wait=false")
 
 
 @contextlib.contextmanager
-def running(tools, cluster, folder, new_port):
+def running(tools, cluster, folder):
     token = tools.kube("create", "token", "chart-operator")
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": token.strip()}
@@ -206,7 +206,9 @@ def running(tools, cluster, folder, new_port):
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     env |= {"FAIRLEAD_NAMESPACE": NAMESPACE, "FAIRLEAD_POD_NAME": "outside"}
-    env |= {f"FAIRLEAD_{part}_PORT": str(new_port()) for part in ("METRICS", "PROBES", "PROGRESS")}
+    env |= {
+        f"FAIRLEAD_{part}_PORT": str(ports.draw()) for part in ("METRICS", "PROBES", "PROGRESS")
+    }
     env |= {"KUBECONFIG": str(folder / "kubeconfig"), "PATH": os.environ["PATH"]}
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(

@@ -16,6 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead_api import crd, metrics, names
+from fairlead_chaos import ports
 
 pytestmark = pytest.mark.cluster
 
@@ -161,7 +162,7 @@ def namespaces(kubectl):
 
 
 @pytest.fixture(scope="module")
-def operator(cluster, namespaces, new_port, tmp_path_factory):
+def operator(cluster, namespaces, tmp_path_factory):
     for definition in (crd.finetunejob_crd(), crd.modelservice_crd()):
         namespaces[0].run(
             "apply",
@@ -174,7 +175,7 @@ def operator(cluster, namespaces, new_port, tmp_path_factory):
         namespaces[0].run("wait", *established, "crd", definition["metadata"]["name"])
     path = tmp_path_factory.mktemp("operator") / "operator.log"
     with path.open("wb") as log:
-        ports = {part: new_port() for part in ("METRICS", "PROBES", "PROGRESS")}
+        ports = {part: ports.draw() for part in ("METRICS", "PROBES", "PROGRESS")}
         found = Operator(cluster, [each.name for each in namespaces], ports, log)
         found.start()
         yield found

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import socket
 import subprocess
 import time
 import uuid
@@ -17,7 +16,7 @@ import yaml
 
 from fairlead_api import conditions
 from fairlead_api.base import Condition
-from fairlead_chaos import patient
+from fairlead_chaos import patient, ports
 from fairlead_cluster import access, account, images, orchestration, registry, release, settings, up
 from fairlead_cluster import cluster as clusters
 
@@ -311,22 +310,22 @@ class Airflow:
         """What its work looks like in the cluster, for the message of a wait that was in vain."""
         self.api = httpx.Client(base_url=url, timeout=READ_SECONDS, trust_env=False)
         login = {"username": "admin", "password": password}
-        token = self.api.post("/auth/token", json=login).raise_for_status().json()["access_token"]
-        self.api.headers["Authorization"] = f"Bearer {token}"
+        told = self._answer("/auth/token", "POST", is_safe=True, json=login).raise_for_status()
+        self.api.headers["Authorization"] = f"Bearer {told.json()['access_token']}"
 
     def ask(self, path: str, method: str = "GET", **more: Any) -> Any:
         """The answer to a request below /api/v2; a refusal is shown with its words."""
-        answer = self._answer(path, method, **more)
+        answer = self._answer(f"/api/v2/{path}", method, method != "POST", **more)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
-    def _answer(self, path: str, method: str, **more: Any) -> httpx.Response:
-        """What is only read is asked again, where a busy Airflow fails at it or is late."""
+    def _answer(self, path: str, method: str, is_safe: bool, **more: Any) -> httpx.Response:
+        """What may be repeated is asked again, where a busy Airflow fails at it or is late."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
-            is_last = method != "GET" or time.monotonic() > deadline
+            is_last = not is_safe or time.monotonic() > deadline
             try:
-                answer = self.api.request(method, f"/api/v2/{path}", **more)
+                answer = self.api.request(method, path, **more)
                 if is_last or not answer.is_server_error:
                     return answer
             except httpx.TransportError:
@@ -360,7 +359,9 @@ class Airflow:
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Start a run and return its id; waits until the DAG's file has been read."""
         deadline = time.monotonic() + 300
-        while self._answer(f"dags/{dag_id}", "GET").status_code == httpx.codes.NOT_FOUND:
+        while (
+            self._answer(f"/api/v2/dags/{dag_id}", "GET", True).status_code == httpx.codes.NOT_FOUND
+        ):
             broken = self.ask("importErrors")["import_errors"]
             assert time.monotonic() < deadline and not broken, f"no DAG {dag_id}: {broken}"
             time.sleep(POLL_SECONDS)
@@ -473,12 +474,9 @@ def airflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow
     One a module: started in half a minute, and no load for the tests that need none. It knows no
     connection until airflow_connection is asked for.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     ours = (images.ROOT / "airflow" / "dags", Path(__file__).parent / "dags")
     home = tmp_path_factory.mktemp("airflow")
-    server = orchestration.Server(home, port, tuple(each for each in ours if each.is_dir()))
+    server = orchestration.Server(home, ports.draw(), tuple(each for each in ours if each.is_dir()))
     server.start()
     try:
         server.wait_healthy()

@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 
 import httpx
 import pytest
 
+from fairlead_chaos import ports
 from fairlead_cluster import orchestration
 
 pytestmark = pytest.mark.e2e
@@ -42,9 +42,7 @@ def test_connection_may_edit_its_namespace_and_no_other(
 @pytest.fixture
 def verb(installed):
     """`fairlead-cluster airflow` on the tests' cluster, as `make airflow` calls it; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = ports.draw()
     name = installed.cluster.where.name
     words = [sys.executable, "-m", "fairlead_cluster", "airflow", "--name", name, "--port", port]
     with subprocess.Popen(

@@ -8,14 +8,13 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from fairlead_chaos import fates, ground
+from fairlead_chaos import fates, ground, ports
 from fairlead_chaos.admin import NODE, POLICY, POLICY_BINDING, Admin
 from fairlead_chaos.lifeline import die_with_parent
 from fairlead_chaos.scenario import Fate, Manifest
@@ -58,7 +57,7 @@ async def running(
             "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={ground.LABEL_LAB}={lab}",
             f"--node-ip={program.node_ip}",
-            f"--server-address=127.0.0.1:{_free_port()}",
+            f"--server-address=127.0.0.1:{ports.draw()}",
             "--node-lease-duration-seconds=40",
             env={**os.environ, "KWOK_WORKDIR": str(folder / "kwok")},
             stdin=asyncio.subprocess.DEVNULL,
@@ -85,13 +84,6 @@ def _stages(folder: Path, chosen: Iterable[Fate]) -> str:
         if file.name != "kustomization.yaml"
     ]
     return "\n---\n".join(texts + [json.dumps(stage) for stage in fates.stages(chosen)])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextlib.asynccontextmanager
