@@ -207,6 +207,18 @@ def test_a_gateway_of_the_class_answers_on_its_cluster_ip_from_the_host(pods, op
     assert processes.wait(answered, PATIENCE_SECONDS), answers[-1]
 
 
+def test_a_proxy_that_answers_its_probes_slowly_stays(pods, opened, kubectl):
+    kubectl("wait", "--for=condition=Programmed", "gateway/entry", "--timeout=180s")
+    path = f"/apis/apps/v1/namespaces/{gateway.NAMESPACE}/deployments"
+    query = "labelSelector=gateway.envoyproxy.io%2Fowning-gateway-name%3Dentry"
+    (proxy,) = opened.server.get(f"{path}?{query}")["items"]
+    containers = proxy["spec"]["template"]["spec"]["containers"]
+    (envoy,) = (each for each in containers if each["name"] == "envoy")
+    readiness, liveness = envoy["readinessProbe"], envoy["livenessProbe"]
+    assert (readiness["timeoutSeconds"], readiness["failureThreshold"]) == (10, 3)
+    assert liveness["timeoutSeconds"] == 10
+
+
 def ask(address, path):
     connection = http.client.HTTPConnection(address, 80, timeout=10)
     try:
