@@ -134,12 +134,12 @@ def chat(**changes):
         "max_tokens": 5,
         "ignore_eos": True,
     }
-    return httpx.post(URL + "/v1/chat/completions", json=body | changes, timeout=120)
+    return httpx.post(URL + "/v1/chat/completions", json=body | changes, timeout=600)
 
 
 def completion(**changes):
     body = {"model": "tiny", "prompt": "hello", "max_tokens": 5, "ignore_eos": True}
-    return httpx.post(URL + "/v1/completions", json=body | changes, timeout=300)
+    return httpx.post(URL + "/v1/completions", json=body | changes, timeout=600)
 
 
 @pytest.mark.parametrize(
