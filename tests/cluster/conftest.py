@@ -176,7 +176,7 @@ class Replica:
         self.log = folder / f"{name}.log"
         self.log.write_bytes(b"")  # it may have its name from one that was stopped
         self.num_lives, self._env = 0, env
-        self._was_stopped, self._lock = False, threading.Lock()
+        self._was_stopped, self._lock = False, threading.RLock()
         self._begin()
         threading.Thread(target=self._keep, daemon=True).start()
 
@@ -197,11 +197,14 @@ class Replica:
 
     def has_ended(self):
         """Whether it is gone for good."""
-        code = self.process.poll()
-        has_lost = code == 1 and b"LeaseLost" in self.log.read_bytes()[self._begins_at :]
-        return code is not None and not (
-            has_lost and not self._was_stopped and self.num_lives < MOST_LIVES
-        )
+        with self._lock:
+            code = self.process.poll()
+            begins_again = code == 1 and self.has_lost_its_lease() and self.num_lives < MOST_LIVES
+            return code is not None and (self._was_stopped or not begins_again)
+
+    def has_lost_its_lease(self):
+        """Whether its newest process says so."""
+        return b"LeaseLost" in self.log.read_bytes()[self._begins_at :]
 
     def sample(self, name, **labels):
         """The sum of the samples of a metric that carry these labels; None while it is down."""
@@ -219,7 +222,7 @@ class Replica:
         )
 
     def writes(self):
-        """Writes to resources and their children since the process began."""
+        """Writes to resources and their children since the newest process began."""
         url = f"http://localhost:{self.ports['metrics']}/metrics"
         with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
             lines = answer.read().decode().splitlines()
@@ -256,10 +259,12 @@ class Replica:
         return self.process.wait(120)
 
     def last_words(self):
-        """The end of its log; also whether it left by itself, as one that loses its lease does."""
+        """The end of its log; also whether it left by itself, or lost its lease on the way."""
         code = self.process.poll()
         left = code is not None and not self._was_stopped
         said = f"left by itself with exit code {code}, " if left else ""
+        if self.num_lives > 1:
+            said += f"lost its lease {self.num_lives - 1} times, "
         return f"{self.name}: {said}its log ends:\n{self.log.read_text()[-4000:]}"
 
 
@@ -409,7 +414,8 @@ def moments(cluster, team):
         seen, deadline = {"Unseen"}, time.monotonic() + PATIENCE_SECONDS
         yield "Unseen"
         # One that ends without a word has not reached a busy API server.
-        while len(seen) == 1 and time.monotonic() < deadline:
+        while len(seen) == 1:
+            assert time.monotonic() < deadline, f"no watch tells of {name}"
             told = await asyncio.create_subprocess_exec(
                 *command, stdout=asyncio.subprocess.PIPE, limit=2**20
             )
@@ -423,6 +429,7 @@ def moments(cluster, team):
                 with contextlib.suppress(ProcessLookupError):
                     told.kill()
                 await told.communicate()
+            await asyncio.sleep(0.2)
 
     return watched
 

@@ -57,7 +57,7 @@ class Namespace:
 
     def __call__(self, *arguments, body=None):
         command = [*self._command, "--namespace", NAMESPACE, *arguments]
-        done = patient.run(command, None if body is None else json.dumps(body))
+        done = patient.run(command, None if body is None else json.dumps(body), 120)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

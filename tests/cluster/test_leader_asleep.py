@@ -399,7 +399,7 @@ async def woken(one):
     """Wake a leader that has been followed; returns when, once it has left."""
     moment = datetime.now(UTC)
     assert await asyncio.to_thread(one.stop, signal.SIGCONT) == 1, "it must leave by itself"
-    assert "LeaseLost" in one.log.read_text()
+    assert one.has_lost_its_lease()
     return moment
 
 

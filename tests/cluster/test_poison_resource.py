@@ -259,7 +259,7 @@ def tries_of(cluster, team):
 
 
 async def test_healthy_resources_are_served_as_fast_beside_poison(
-    team, calm, start, until, kubectl, poisoned, rounds, tries_of
+    team, calm, start, kubectl, poisoned, rounds, tries_of
 ):
     kubectl("apply", "-n", team, "-f", "-", stdin=json.dumps(QUOTA))
     is_counted = ("--for=jsonpath={.status.hard}", "--timeout=180s")

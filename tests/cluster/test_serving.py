@@ -175,8 +175,8 @@ def operator(cluster, namespaces, tmp_path_factory):
         namespaces[0].run("wait", *established, "crd", definition["metadata"]["name"])
     path = tmp_path_factory.mktemp("operator") / "operator.log"
     with path.open("wb") as log:
-        ports = {part: ports.draw() for part in ("METRICS", "PROBES", "PROGRESS")}
-        found = Operator(cluster, [each.name for each in namespaces], ports, log)
+        drawn = {part: ports.draw() for part in ("METRICS", "PROBES", "PROGRESS")}
+        found = Operator(cluster, [each.name for each in namespaces], drawn, log)
         found.start()
         yield found
         found.stop()

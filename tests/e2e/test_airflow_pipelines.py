@@ -15,7 +15,7 @@ from fairlead_api import names
 
 pytestmark = pytest.mark.e2e
 
-PASS_SECONDS = 1400  # a training, two vLLMs and fourteen tasks: 583 beside the cluster tier
+PASS_SECONDS = 1100  # a training, two vLLMs and fourteen tasks: 583 beside the cluster tier
 RUN_SECONDS = 800  # a training and a vLLM or two on two busy cores; a test waits for two at most
 ROWS = "\n".join(
     json.dumps({"prompt": f"{number} grams", "completion": f" {number} g"}) for number in range(50)

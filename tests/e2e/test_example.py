@@ -15,7 +15,7 @@ from fairlead_cluster.demo import exam, example, place, story
 
 pytestmark = pytest.mark.e2e
 
-DEMO_SECONDS = 1650
+DEMO_SECONDS = 1500
 NUM_QUESTIONS = 200
 SEED = random.SystemRandom().randrange(10**9)
 QUESTION, ANSWER = "We need 3.5 kilos of rice.", "3.5 kg"

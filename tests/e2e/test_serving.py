@@ -11,11 +11,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fairlead_cluster import processes
+from fairlead_cluster.demo import exam
 
 pytestmark = pytest.mark.e2e
 
-ROUTE_SECONDS = 60
 SERVE_SECONDS = 900  # vLLM on a busy machine of two cores
 ROWS = "\n".join(
     json.dumps({"prompt": f"{number} grams", "completion": f" {number} g"}) for number in range(50)
@@ -191,16 +190,9 @@ def served(shared_kube, base, gateway_address):
     shared_kube.apply(service("amounts", {"uri": base}))
     shared_kube.wait_for("modelservice", "amounts", "Ready", SERVE_SECONDS)
     found = shared_kube.get("modelservice", "amounts")
-    asking = Asking(gateway_address, found["status"]["url"], "amounts")
-
-    def answers():
-        try:
-            return asking.once()[0] == 200
-        except OSError:
-            return False
-
     # Envoy learns of a route that was accepted a moment later.
-    assert processes.wait(answers, ROUTE_SECONDS), "the route is ready and leads nowhere"
+    examinee = exam.Examinee("amounts", found["status"]["url"], f"http://{gateway_address}")
+    exam.wait_until_answering(examinee, "7 grams")
     return found
 
 

@@ -207,10 +207,11 @@ def test_a_gateway_of_the_class_answers_on_its_cluster_ip_from_the_host(pods, op
     assert processes.wait(answered, PATIENCE_SECONDS), answers[-1]
 
 
-def test_a_proxy_that_answers_its_probes_slowly_stays(pods, opened, kubectl):
+def test_the_proxy_is_given_time_for_its_probes(pods, opened, kubectl):
     kubectl("wait", "--for=condition=Programmed", "gateway/entry", "--timeout=180s")
     path = f"/apis/apps/v1/namespaces/{gateway.NAMESPACE}/deployments"
     query = "labelSelector=gateway.envoyproxy.io%2Fowning-gateway-name%3Dentry"
+    assert processes.wait(lambda: opened.server.get(f"{path}?{query}"), PATIENCE_SECONDS)
     (proxy,) = opened.server.get(f"{path}?{query}")["items"]
     containers = proxy["spec"]["template"]["spec"]["containers"]
     (envoy,) = (each for each in containers if each["name"] == "envoy")

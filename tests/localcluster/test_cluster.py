@@ -290,6 +290,7 @@ def test_a_dead_component_is_named_and_started_again(with_node, capsys):
 
 
 def test_a_cluster_comes_back_after_the_machine_was_restarted(with_node, pod):
+    until(lambda: restarts(with_node, "one") >= 0)
     before = restarts(with_node, "one")
     cgroups.of(with_node.where.kernel_name).remove()
     network.remove(with_node.where)

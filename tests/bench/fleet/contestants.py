@@ -1,9 +1,7 @@
 """The operators as processes of this machine, and what they take."""
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +16,7 @@ from moments import FAIRLEAD, NAIVE
 from plane import SYSTEM, Stuck, cpu_seconds, until
 
 from fairlead_api import metrics
-from fairlead_chaos import lifeline
+from fairlead_chaos import lifeline, ports
 
 MIB = 2**20
 QUIET_SHARE, QUIET_WINDOW_SECONDS = 0.1, 3.0
@@ -124,10 +122,10 @@ class Fairlead(Operator):
     """`python -m fairlead_operator`, set up as the chart does it."""
 
     def __init__(self, folder, kubeconfig):
-        ports = {part: free_port() for part in ("metrics", "probes", "progress")}
-        self._metrics = f"http://localhost:{ports['metrics']}/metrics"
-        self.progress_url = f"https://localhost:{ports['progress']}"
-        env = {f"FAIRLEAD_{part.upper()}_PORT": str(port) for part, port in ports.items()}
+        drawn = {part: ports.draw() for part in ("metrics", "probes", "progress")}
+        self._metrics = f"http://localhost:{drawn['metrics']}/metrics"
+        self.progress_url = f"https://localhost:{drawn['progress']}"
+        env = {f"FAIRLEAD_{part.upper()}_PORT": str(port) for part, port in drawn.items()}
         env |= {
             "FAIRLEAD_POD_NAME": "bench",
             "FAIRLEAD_PROGRESS_URL": self.progress_url,
@@ -179,10 +177,3 @@ class Naive(Operator):
         super().__init__(NAIVE, folder, kubeconfig, command, {
             "NAIVE_TEMPLATES": str(file), "NAIVE_THREADS": str(NAIVE_THREADS),
         })  # fmt: skip
-
-
-def free_port():
-    """A port on which nothing listens."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -169,10 +169,11 @@ class Admin:
                 if not is_lost:
                     raise
                 return await self.call("GET", kind.path(namespace, manifest["metadata"]["name"]))
-            except (kube.Unavailable, aiohttp.ClientError, TimeoutError):
+            except (kube.Unavailable, aiohttp.ClientError, TimeoutError) as error:
                 if time.monotonic() > deadline:
                     raise
-                is_lost = True
+                is_refused = getattr(error, "status", 0) == TOO_MANY_REQUESTS
+                is_lost |= not (is_refused or isinstance(error, aiohttp.ClientConnectorError))
             await asyncio.sleep(BUSY_SECONDS)
 
     async def ensure(self, manifest: Manifest, namespace: str | None = None) -> None:

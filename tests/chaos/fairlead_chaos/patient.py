@@ -11,8 +11,11 @@ from typing import Final
 
 PATIENCE_SECONDS: Final = 180.0
 POLL_SECONDS: Final = 0.5
-NOT_SENT: Final = ("TLS handshake timeout", "dial tcp")
-"""What they say before a request is sent, so that a write may be sent again."""
+_NOT_REACHED: Final = (
+    "Unable to connect to the server", "failed to download openapi", "cluster unreachable",
+)  # fmt: skip
+_NOT_SENT: Final = ("TLS handshake timeout", "dial tcp")
+"""With the above: no request has left, so that a write may be sent again."""
 
 
 def run(
@@ -30,7 +33,12 @@ def run(
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds
         )
-        is_sent = done.returncode == 0 or not any(words in done.stderr for words in NOT_SENT)
-        if is_sent or time.monotonic() > deadline:
+        if not _is_not_sent(done) or time.monotonic() > deadline:
             return done
         time.sleep(POLL_SECONDS)
+
+
+def _is_not_sent(done: subprocess.CompletedProcess[str]) -> bool:
+    return done.returncode != 0 and all(
+        any(words in done.stderr for words in either) for either in (_NOT_REACHED, _NOT_SENT)
+    )

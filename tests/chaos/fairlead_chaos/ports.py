@@ -11,7 +11,7 @@ _NUMBERS: Final = itertools.count(20_000 + os.getpid() * 97 % 10_000)
 
 
 def draw() -> int:
-    """A port on which nothing listens, never the same twice."""
+    """A port on which nothing listens, never the same twice in this process."""
     while True:
         port = next(_NUMBERS)
         with socket.socket() as probe, contextlib.suppress(OSError):
