@@ -119,6 +119,33 @@ def test_fault_is_told_with_line_and_field(file, old, new, line, field):
     assert all(fault.problem for fault in faults)
 
 
+def test_deepspeed_keys_that_the_operator_refuses_are_told_with_their_reasons(file):
+    config = "{train_batch_size: 8, zero_optimization: {stage: 3, overlap_comm: true}, 1: 2}"
+    text = JOB.replace("  trainer:", f"  deepspeed:\n    config: {config}\n  trainer:")
+    faults = manifests.check_file(file(text)).faults
+    assert [(fault.line, fault.field, fault.problem.split(",")[0]) for fault in faults] == [
+        (11, "spec.deepspeed.config.train_batch_size", "decided by numNodes"),
+        (11, "spec.deepspeed.config.zero_optimization.stage", "decided by deepspeed.zeroStage"),
+    ]
+
+
+def test_deepspeed_configuration_that_is_too_deep_is_told(file):
+    config = "{a: " * 17 + "1" + "}" * 17
+    text = JOB.replace("  trainer:", f"  deepspeed:\n    config: {config}\n  trainer:")
+    (fault,) = manifests.check_file(file(text)).faults
+    assert (fault.line, fault.field) == (11, "spec.deepspeed.config")
+    assert "more than 16" in fault.problem
+
+
+@pytest.mark.parametrize("deepspeed", ["{}", "{config: {}}", "{config: null}", "null"])
+def test_deepspeed_stanza_without_a_configuration_is_well(file, deepspeed):
+    text = JOB.replace("  trainer:", f"  deepspeed: {deepspeed}\n  trainer:")
+    refused = [
+        fault for fault in manifests.check_file(file(text)).faults if "config." in fault.field
+    ]
+    assert refused == []
+
+
 def test_model_of_a_hub_is_told_what_is_read(file):
     text = JOB.replace("uri: pvc://models/base", "uri: hf://team/model")
     (fault,) = manifests.check_file(file(text)).faults

@@ -42,6 +42,7 @@ OWNED: Final[Mapping[str, str]] = {
 """Every such key by its dotted path, with the reason."""
 MAX_LEVELS: Final = 16
 """Objects and lists in each other; DeepSpeed's own options have four."""
+TOO_DEEP: Final = f"more than {MAX_LEVELS} objects and lists are in each other"
 _LONGEST: Final = max(path.count(".") for path in OWNED)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from fairlead_api import manifest, names
+from fairlead_api import deepspeed, manifest, names
 from fairlead_cli import errors
 
 
@@ -23,7 +23,7 @@ manifest.read_as_kubectl(_Loader)
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that the API server would refuse."""
+    """One thing that the API server would refuse, or the operator, however it is set up."""
 
     file: str
     line: int
@@ -92,6 +92,23 @@ def _plain(node: yaml.Node) -> object:
 def _faults(file: str, node: yaml.Node, body: dict[str, object]) -> Iterator[Fault]:
     for fault in manifest.faults(body):
         yield Fault(file, _line(node, fault.way), fault.field, fault.problem)
+    for way, problem in _refused(body):
+        yield Fault(file, _line(node, way), ".".join(way), problem)
+
+
+def _refused(body: dict[str, object]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What the operator refuses of a job's DeepSpeed configuration: where, and why."""
+    way = ("spec", "deepspeed", "config")
+    config: object = body if body.get("kind") == names.FINETUNEJOB else None
+    for part in way:
+        config = config.get(part) if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return
+    as_sent = json.loads(json.dumps(config, default=str))  # every key is text
+    if deepspeed.is_too_deep(as_sent):
+        yield way, deepspeed.TOO_DEEP
+    for path in deepspeed.refused(as_sent):
+        yield (*way, *path.split(".")), deepspeed.OWNED[path]
 
 
 def _line(node: yaml.Node, path: tuple[int | str, ...]) -> int:

@@ -44,17 +44,12 @@ def _arguments(spec: FineTuneJobSpec, options: Options) -> Refusal | None:
         )
         return Refusal(Reason.ARGUMENT_REFUSED, text)
     if deepspeed.is_too_deep(spec.deepspeed.config):
-        text = (
-            f"spec.deepspeed.config: more than {deepspeed.MAX_LEVELS} objects and lists are in each"
-            " other; create the job without"
-        )
+        text = f"spec.deepspeed.config: {deepspeed.TOO_DEEP}; create the job without"
         return Refusal(Reason.ARGUMENT_REFUSED, text)
     paths = deepspeed.refused(spec.deepspeed.config)
     if paths:
-        text = (
-            f"spec.deepspeed.config: {', '.join(paths)}: belongs to a typed field of the spec,"
-            " to the trainer or reaches outside the job's folder; create the job without"
-        )
+        why = "; ".join(f"{path}: {deepspeed.OWNED[path]}" for path in paths)
+        text = f"spec.deepspeed.config: {why}; create the job without"
         return Refusal(Reason.ARGUMENT_REFUSED, text)
     return None
 
