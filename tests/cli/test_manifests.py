@@ -119,6 +119,11 @@ def test_fault_is_told_with_line_and_field(file, old, new, line, field):
     assert all(fault.problem for fault in faults)
 
 
+def test_unknown_field_is_told_with_the_one_that_was_meant(file):
+    (fault,) = manifests.check_file(file(JOB.replace("learningRate", "learning_rate"))).faults
+    assert fault.problem == "unknown field; did you mean learningRate?"
+
+
 def test_deepspeed_keys_that_the_operator_refuses_are_told_with_their_reasons(file):
     config = "{train_batch_size: 8, zero_optimization: {stage: 3, overlap_comm: true}, 1: 2}"
     text = JOB.replace("  trainer:", f"  deepspeed:\n    config: {config}\n  trainer:")

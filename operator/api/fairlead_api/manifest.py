@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from fairlead_api import names, uris
+from fairlead_api import names, spelling, uris
 from fairlead_api.base import DNS_SUBDOMAIN_PATTERN, ObjectMeta, Resource
 from fairlead_api.finetunejob import FineTuneJob
 from fairlead_api.modelservice import ModelService
@@ -94,7 +94,9 @@ def _unknown_members(model: type[Resource], given: Any) -> Iterator[Fault]:
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
             if error["type"] == "extra_forbidden":
-                yield Fault(error["loc"], _UNKNOWN)
+                meant = spelling.meant(model, error["loc"])
+                hint = f"; did you mean {meant}?" if meant else ""
+                yield Fault(error["loc"], f"{_UNKNOWN}{hint}")
 
 
 def _without_nulls(value: Any) -> Any:
