@@ -32,6 +32,16 @@ ROWS = "\n".join(
 HYPER = {"maxSteps": 6, "learningRate": 0.01, "perDeviceTrainBatchSize": 2}
 UNTAUGHT_LOSS = math.log(257)  # where every token of the vocabulary is as likely
 BOUND_SECONDS = 900
+TELLS_AT_EXIT = """
+import atexit, os, sys
+
+@atexit.register
+def tell():
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and "LOCAL_RANK" in os.environ:
+        is_in_it = distributed.is_initialized()
+        print(f"rank {os.environ['RANK']} ends in the group: {is_in_it}", flush=True)
+"""
 
 
 def free_port():
@@ -107,11 +117,13 @@ def job(base, write_run, environment, tmp_path):
                 "HF_HUB_OFFLINE": "1",
             }
             attempts = {names.ENV_ATTEMPT: str(attempt)}
+            site = {"PYTHONPATH": str(tmp_path)}
             (tmp_path / "tmp").mkdir(exist_ok=True)
+            (tmp_path / "sitecustomize.py").write_text(TELLS_AT_EXIT)
             with self.log.open("a") as output:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "fairlead_trainer", stage],
-                    env=dict(os.environ) | environment | torchrun | attempts,
+                    env=dict(os.environ) | environment | torchrun | attempts | site,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )
@@ -219,6 +231,8 @@ def test_two_ranks_train_and_export_a_model_and_tell_a_lost_result_again(job):
     assert (end.training.step, end.training.world_size, end.training.num_nodes) == (6, 2, 1)
     assert end.training.checkpoint == "checkpoints/step-00000006-a1"
     assert job.checkpoints() == ["step-00000004-a1", "step-00000006-a1"]
+    said = job.log.read_text()
+    assert [f"rank {rank} ends in the group: False" in said for rank in (0, 1)] == [True, True]
     zero = configured(job.folder / end.training.checkpoint)["zero_optimization"]
     assert (zero["stage"], zero["reduce_bucket_size"]) == (1, 12345)
     num_rows = 5 * 2 * HYPER["perDeviceTrainBatchSize"]  # at step 5 is the last line of the log

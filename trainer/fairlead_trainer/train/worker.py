@@ -65,6 +65,7 @@ def train(loaded: settings.Settings) -> None:
         result = began.model_copy(update={"loss": last_loss(state)})
     if trainer.args.process_index == 0:
         _note(loaded, stage.RESULT_FILE, result)
+    world.leave()
 
 
 def finished(resume: checkpoint.Committed | None) -> dict[str, Any] | None:

@@ -57,6 +57,17 @@ def barrier() -> None:
     any_rank(False)
 
 
+def leave() -> None:
+    """End the group, as the last that a rank does when all went well.
+
+    A rank that ends within it may be aborted at its exit by a thread of gloo's, now and then, which
+    fails a training that is done (PyTorch's issue 190489).
+    """
+    import torch.distributed as dist
+
+    dist.destroy_process_group()
+
+
 def _device() -> str:
     import torch
 
