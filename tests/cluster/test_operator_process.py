@@ -77,6 +77,22 @@ async def test_a_leader_that_is_asked_to_leave_hands_over_at_once(api, team, sta
     assert lease["spec"]["holderIdentity"] == ""
 
 
+async def test_a_leader_whose_lease_is_taken_leaves_and_leads_again_after_a_restart(
+    kubectl, team, start, until
+):
+    one = start("one")
+    await one.leading()
+    taken = {"spec": {"holderIdentity": "another"}}
+    kubectl("patch", "lease/fairlead-operator", "-n", team, "--type=merge", "-p", json.dumps(taken))
+
+    async def begun_again():
+        return one.num_lives == 2
+
+    await until(begun_again, "it is restarted")
+    one.leases_lost.remove(one.name)  # not for want of time
+    await one.leading()
+
+
 async def test_children_go_with_their_resource_though_no_operator_runs(
     api, team, start, at_rest, until
 ):

@@ -6,8 +6,8 @@ this one imports none of them.
 
 Reading order: ``names`` (every string that two parts must spell alike), ``base`` (what all
 resources share), ``finetunejob``, ``finetunestatus`` and ``modelservice`` (the resources),
-``manifest`` (what is wrong with one), ``conditions``, ``outcome`` (what waiters make of them),
-``deepspeed``, ``nesting`` (JSON that is too much), then the documents that pass between parts:
-``runfile`` (operator to trainer), ``termination`` (trainer to operator), ``artifact`` (trainer to
-server), ``servefile`` (operator to server).
+``manifest`` (what is wrong with one), ``spelling`` (which member was meant), ``conditions``,
+``outcome`` (what waiters make of them), ``deepspeed``, ``nesting`` (JSON that is too much), then
+the documents that pass between parts: ``runfile`` (operator to trainer), ``termination`` (trainer
+to operator), ``artifact`` (trainer to server), ``servefile`` (operator to server).
 """

@@ -111,7 +111,9 @@ class Admin:
                 return await self._once(method, path, body, params, content_type, accept)
             except (kube.Unavailable, aiohttp.ClientError, TimeoutError) as error:
                 # A create whose answer was lost may have been carried out.
-                is_safe = method != "POST" or getattr(error, "status", 0) == TOO_MANY_REQUESTS
+                is_undone = getattr(error, "status", 0) == TOO_MANY_REQUESTS
+                is_undone |= isinstance(error, aiohttp.ClientConnectorError)
+                is_safe = method != "POST" or is_undone
                 if not is_safe or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(BUSY_SECONDS)
@@ -169,11 +171,10 @@ class Admin:
                 if not is_lost:
                     raise
                 return await self.call("GET", kind.path(namespace, manifest["metadata"]["name"]))
-            except (kube.Unavailable, aiohttp.ClientError, TimeoutError) as error:
+            except (kube.Unavailable, aiohttp.ClientError, TimeoutError):
                 if time.monotonic() > deadline:
                     raise
-                is_refused = getattr(error, "status", 0) == TOO_MANY_REQUESTS
-                is_lost |= not (is_refused or isinstance(error, aiohttp.ClientConnectorError))
+                is_lost = True
             await asyncio.sleep(BUSY_SECONDS)
 
     async def ensure(self, manifest: Manifest, namespace: str | None = None) -> None:
