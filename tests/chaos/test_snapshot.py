@@ -172,6 +172,8 @@ def test_who_wrote_to_an_object_is_told_in_any_order():
     assert written_by("a", "b")["managers"] == {"a": True, "b": True}
     assert written_by("a", "b", "a") == written_by("b", "a")
     assert "managedFields" not in written_by("a")
+    # It writes where a pod found no node at its first try, whatever becomes of the pod.
+    assert written_by("a", "kube-scheduler") == written_by("a")
 
 
 def test_the_whole_spec_of_a_pod_is_told():

@@ -42,6 +42,8 @@ AHEAD: Final = timedelta(days=1)
 
 _ROOT_CA: Final = "kube-root-ca.crt"
 _TEMPLATE_HASH: Final = "pod-template-hash"
+_BY_CHANCE: Final = frozenset({"kube-scheduler"})
+"""Who writes only where a pod found no node at the first try, as on a machine that is late."""
 _TIMES: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _SCHEDULER: Final = re.compile(r"0/\d+ nodes are available: (.*?)(?=\.(?: |$)|$)")
 """How many nodes there are, and by each reason how many of them it rules out."""
@@ -138,7 +140,8 @@ def _kept(manifest: Manifest) -> Manifest:
     """What of an object is compared."""
     head = dict(kube.metadata(manifest))
     # Who wrote to it; what they wrote is compared anyway.
-    head["managers"] = {one["manager"]: True for one in head.pop("managedFields", ())}
+    managers = {one["manager"] for one in head.pop("managedFields", ())} - _BY_CHANCE
+    head["managers"] = dict.fromkeys(managers, True)
     if manifest["kind"] in _APART:
         return {"metadata": head}
     kept = {key: value for key, value in manifest.items() if key != "kind"} | {"metadata": head}
