@@ -22,6 +22,8 @@ STORIES = {
     f"{showing.scenario}-{showing.bug}" if showing.has_own_reference else showing.scenario: showing
     for showing in SHOWINGS
 }
+AT_ITS_END = {Wrong.END_STATE, Wrong.ORPHAN, Wrong.UNREST}
+"""What a run that was given up is not judged by."""
 NUM_REFERENCES = 2
 NUM_NODES = 12  # one a run at the same time
 
@@ -36,8 +38,8 @@ class Runs:
     def of(self, showing, bug, plan):
         """One run, by the product where ``bug`` is None."""
         scenario = showings.KNOWN[showing.scenario]
-        if bug:
-            scenario = impatient(scenario, self._lab.admin)
+        if bug and showing.caught_as not in AT_ITS_END:
+            scenario = impatient(scenario, plan, self._lab.admin)
         return self._once((bug, plan), scenario, plan, bug)
 
     def reference(self, showing, number):

@@ -176,6 +176,19 @@ def test_who_wrote_to_an_object_is_told_in_any_order():
     assert written_by("a", "kube-scheduler") == written_by("a")
 
 
+def test_counts_of_what_controllers_happened_to_see_are_not_told():
+    objects = run_objects("chaos-1", 1)
+    for one in objects:
+        one["metadata"]["generation"] = 3
+        one["status"] = {"observedGeneration": 3, "collisionCount": 1}
+    found = snapshot.of(objects, "chaos-1", [], SPAN)
+    assert found["Deployment/chat-abc"]["status"] == {"observedGeneration": 3}
+    assert found["Deployment/chat-abc"]["metadata"]["generation"] == 3
+    assert "observedGeneration" not in found["ReplicaSet/chat-abc~1"]["status"]
+    assert "generation" not in found["ReplicaSet/chat-abc~1"]["metadata"]
+    assert objects[3]["status"]["collisionCount"] == 1  # what was read stays as it is
+
+
 def test_the_whole_spec_of_a_pod_is_told():
     found = taken("chaos-1", 1)["Pod/tune-train-a1-0~1"]
     assert found["spec"] == {"nodeName": "<node>", "containers": [{"name": "trainer"}]}

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 
 from fairlead_chaos import campaign, jobways, places, results, soak, transitions, witness
-from fairlead_chaos.faults import Plan
+from fairlead_chaos.faults import Plan, Write
 from fairlead_chaos.oracle import Ending
 from fairlead_chaos.soak import Course
-from fairlead_chaos.trace import Trace
+from fairlead_chaos.trace import Sent, Trace
 from fairlead_operator import kube
 
 WAYS = list(transitions.ways())[:3]
@@ -71,6 +71,34 @@ def ways(world, said, tmp_path, monkeypatch):
         return await soak.ways(None, course)
 
     return gone
+
+
+def sent(code, *, apart=False):
+    """A trace of one status patch that was answered so."""
+    one = Sent(0 if apart else 1, Write("patch", "finetunejobs/status", "tune"), code, 1.0, 1)
+    return Trace(apart=[one]) if apart else Trace(sent=[one])
+
+
+GONE = "process 1 ended: 1"
+RUNS = [
+    pytest.param(Trace(), "", (), False, id="nothing"),
+    pytest.param(Trace(), "LeaseLost", (GONE,), True, id="left-without-its-lease"),
+    pytest.param(Trace(), "LeaseLost", (), False, id="lost-its-lease-by-plan"),
+    pytest.param(Trace(), "ValueError", (GONE,), False, id="crashed"),
+    pytest.param(Trace(), STARVED, (), True, id="no-answer"),
+    pytest.param(Trace(), "attempt #1/9 failed; will retry: GET x", (), True, id="kopf-retries"),
+    pytest.param(sent(409), "", (), False, id="conflict"),
+    pytest.param(sent(0), "504", (), False, id="refused-by-plan"),
+    pytest.param(sent(429), "", (), True, id="too-many-requests"),
+    pytest.param(sent(500), "", (), True, id="etcd-is-late"),
+    pytest.param(sent(504, apart=True), "", (), True, id="lease-is-late"),
+]
+
+
+@pytest.mark.parametrize(("trace", "log", "crashes", "is_starved"), RUNS)
+def test_run_on_a_machine_too_slow_for_it_is_starved(trace, log, crashes, is_starved):
+    ending = Ending(Plan("any"), trace, {}, log, crashes=crashes)
+    assert soak.is_starved(ending) is is_starved
 
 
 async def test_starved_walk_is_made_again_and_its_pictures_are_not_kept(world):

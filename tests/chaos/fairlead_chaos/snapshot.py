@@ -44,6 +44,13 @@ _ROOT_CA: Final = "kube-root-ca.crt"
 _TEMPLATE_HASH: Final = "pod-template-hash"
 _BY_CHANCE: Final = frozenset({"kube-scheduler"})
 """Who writes only where a pod found no node at the first try, as on a machine that is late."""
+_CHANCE: Final = {
+    # Whether the collector has the ReplicaSet of an earlier Deployment of that name by then.
+    kube.DEPLOYMENT.kind: (("status", "collisionCount"),),
+    # How many of the Deployment's changes were seen apart: nobody else writes to it.
+    REPLICA_SET.kind: (("metadata", "generation"), ("status", "observedGeneration")),
+}
+"""Fields that count how the controllers' moments fell, by kind."""
 _TIMES: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _SCHEDULER: Final = re.compile(r"0/\d+ nodes are available: (.*?)(?=\.(?: |$)|$)")
 """How many nodes there are, and by each reason how many of them it rules out."""
@@ -146,10 +153,13 @@ def _kept(manifest: Manifest) -> Manifest:
         return {"metadata": head}
     kept = {key: value for key, value in manifest.items() if key != "kind"} | {"metadata": head}
     status = kept.get("status")
-    if isinstance(status, dict) and status.get("conditions"):
-        # Their order says nothing, and several writers add to them.
-        by_type = {one["type"]: one for one in status["conditions"]}
-        kept["status"] = status | {"conditions": by_type}
+    if isinstance(status, dict):
+        kept["status"] = dict(status)
+        if status.get("conditions"):
+            # Their order says nothing, and several writers add to them.
+            kept["status"]["conditions"] = {one["type"]: one for one in status["conditions"]}
+    for part, key in _CHANCE.get(manifest["kind"], ()):
+        (kept.get(part) or {}).pop(key, None)
     return kept
 
 

@@ -9,6 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from fairlead_chaos.oracle import Ending, Reference
 from fairlead_chaos.results import Judged, Tally
 from fairlead_chaos.rights import Comparison
 from fairlead_chaos.scenario import Manifest, Scenario
-from fairlead_chaos.trace import Trace
+from fairlead_chaos.trace import Sent, Trace
 from fairlead_chaos.usage import Usage
 from fairlead_operator.cluster import TIMEOUT_SECONDS
 from fairlead_operator.kube import Kind
@@ -40,6 +41,7 @@ from fairlead_operator.reconcile import LeaseLost
 TRANSITIONS: Final = "transitions"
 CAMPAIGNS: Final = (*plans.CAMPAIGNS, TRANSITIONS)
 _TIMED_OUT: Final = f"no answer within {TIMEOUT_SECONDS:.0f} s"
+_KOPF_RETRIES: Final = "failed; will retry: GET"
 WAYS_AT_ONCE: Final = 40
 """Services of one namespace that change at the same time, those made from scratch not counted."""
 Chaos = Campaign[Ending, Reference]
@@ -87,12 +89,19 @@ def _broken(plan: Plan) -> Ending:
 
 
 def is_starved(ending: Ending) -> bool:
-    """Whether an operator could not renew its lease in time, or waited for an answer in vain.
+    """Whether an operator could not renew its lease in time, or the API server failed to answer.
 
-    No plan touches a lease nor is as slow, so the machine was: leaving, or trying again, was right.
+    No plan touches a lease or is as slow, and what a plan refuses the API server never sees, so
+    the machine was: leaving, or trying again, was right.
     """
     has_left = bool(ending.crashes) and LeaseLost.__name__ in ending.log
-    return has_left or _TIMED_OUT in ending.log
+    failed = any(map(_failed, (*ending.trace.sent, *ending.trace.apart)))
+    return has_left or failed or any(words in ending.log for words in (_TIMED_OUT, _KOPF_RETRIES))
+
+
+def _failed(sent: Sent) -> bool:
+    """Whether the API server itself could not carry a request out then."""
+    return sent.code == HTTPStatus.TOO_MANY_REQUESTS or sent.code >= 500
 
 
 def _keep(logs: Path, ending: Ending) -> None:

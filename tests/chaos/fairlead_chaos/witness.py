@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from fairlead_api import names
-from fairlead_chaos import ground, probe, snapshot
+from fairlead_chaos import ground, levels, probe, snapshot
 from fairlead_chaos.admin import Admin, kind_of
 from fairlead_chaos.cell import Cell, Run
 from fairlead_chaos.faults import Drop, Hold, OldList, Plan, Stall
@@ -26,7 +26,7 @@ from fairlead_operator.kube import Kind
 QUIET_SECONDS: Final = 1.5
 """Without any change in the namespace."""
 COLLECT_SECONDS: Final = 180.0
-"""Longest that the garbage collector is waited for."""
+"""Longest that Kubernetes' controllers are waited for."""
 TOUCHED: Final = "chaos.fairlead.dev/touched"
 _POLL_SECONDS: Final = 0.2
 
@@ -78,15 +78,19 @@ async def _rests(cell: Cell, run: Run) -> bool:
 
 
 async def _end(admin: Admin, run: Run, began: datetime) -> Snapshot:
-    """The run's objects once the garbage collector has had its time."""
+    """The run's objects once the garbage collector and the other controllers had their time."""
     deadline = time.monotonic() + COLLECT_SECONDS
     objects = await _objects(admin, run.namespace)
-    while snapshot.is_moving(objects) and time.monotonic() < deadline:
+    while _is_moving(objects) and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
         objects = await _objects(admin, run.namespace)
     selected = [one["spec"]["nodeSelector"] for one in objects if one["kind"] == kube.POD.kind]
     nodes = {labels[ground.HOSTNAME] for labels in selected}  # also of pods that go nowhere
     return snapshot.of(objects, run.namespace, nodes, Span(began, datetime.now(UTC)))
+
+
+def _is_moving(objects: list[Manifest]) -> bool:
+    return snapshot.is_moving(objects) or levels.lags(objects)
 
 
 async def _objects(admin: Admin, namespace: str) -> list[Manifest]:

@@ -1,7 +1,7 @@
 """Ends a story that waits in vain: an operator with a bug may never get there.
 
 In vain means: the operator answers, and nothing changes for longer than any of its own timers
-takes. How slow the machine is makes no difference.
+takes and the plan keeps anything back. How slow the operator is makes no difference.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from fairlead_chaos import probe, rest
 from fairlead_chaos.admin import Admin
+from fairlead_chaos.faults import Hold, Plan
 from fairlead_chaos.scenario import Hands, Manifest, Scenario
 from fairlead_operator.kube import Kind
 
@@ -19,11 +20,13 @@ STILL_SECONDS: Final = 12.0
 FoundT = TypeVar("FoundT")
 
 
-def impatient(scenario: Scenario, admin: Admin) -> Scenario:
-    """The same scenario, whose story gives up where it waits in vain."""
+def impatient(scenario: Scenario, plan: Plan, admin: Admin) -> Scenario:
+    """The same scenario, whose story gives up where it waits in vain under the plan."""
+    held = [fault.seconds for fault in plan.faults if isinstance(fault, Hold)]
+    still_seconds = max(held, default=0.0) + STILL_SECONDS
 
     async def story(hands: Hands) -> None:
-        await scenario.story(_Impatient(hands, admin))
+        await scenario.story(_Impatient(hands, admin, still_seconds))
 
     return dataclasses.replace(scenario, story=story)
 
@@ -31,8 +34,8 @@ def impatient(scenario: Scenario, admin: Admin) -> Scenario:
 class _Impatient:
     """Hands that wait for as long as something happens."""
 
-    def __init__(self, hands: Hands, admin: Admin) -> None:
-        self._hands, self._admin = hands, admin
+    def __init__(self, hands: Hands, admin: Admin, still_seconds: float) -> None:
+        self._hands, self._admin, self._still_seconds = hands, admin, still_seconds
         self.namespace = hands.namespace
         self.create, self.patch, self.delete = hands.create, hands.patch, hands.delete
         self.evict, self.lose_node = hands.evict, hands.lose_node
@@ -74,5 +77,5 @@ class _Impatient:
 
     async def _changes(self) -> bool:
         before = await rest.state(self._admin, self.namespace)
-        await asyncio.sleep(STILL_SECONDS)
+        await asyncio.sleep(self._still_seconds)
         return await rest.state(self._admin, self.namespace) != before

@@ -90,10 +90,14 @@ async def queued(job: Job) -> None:
     """A queue suspends the running Job and lets it go on; it stays the same attempt."""
     await job.create()
     await job.trains()
-    await job.hands.patch(kube.JOB, job.attempt(Stage.TRAIN), {"spec": {"suspend": True}})
+    attempt = job.attempt(Stage.TRAIN)
+    await job.hands.patch(kube.JOB, attempt, {"spec": {"suspend": True}})
     waits = states.says(FineTuneJobCondition.WORKERS_READY, "False")
     await job.until(waits, "its workers wait in the queue")
-    await job.hands.patch(kube.JOB, job.attempt(Stage.TRAIN), {"spec": {"suspend": False}})
+    # Kubernetes says so after it has deleted the pods, and never where it goes on before.
+    is_suspended = states.says("Suspended", "True")
+    await job.hands.until(kube.JOB, attempt, is_suspended, f"Job {attempt} is suspended")
+    await job.hands.patch(kube.JOB, attempt, {"spec": {"suspend": False}})
     await job.trains()
 
 

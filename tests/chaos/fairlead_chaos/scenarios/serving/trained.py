@@ -31,6 +31,8 @@ async def serve_then_train(job: Job, service: Service) -> None:
     await service.says(ModelServiceCondition.READY, "False", Reason.JOB_NOT_FOUND)
     await job.create(suspend=True)
     await service.says(ModelServiceCondition.READY, "False", Reason.JOB_NOT_COMPLETE)
+    # Else it is chance whether it says so before it goes on.
+    await job.until(states.says(FineTuneJobCondition.SUSPENDED, "True"), "it is suspended")
     await job.resumed()
     await service.is_ready()
 
