@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from fairlead_chaos import campaign, lab, oracle, soak
 from fairlead_chaos.bugs import BUGS
+from fairlead_chaos.faults import Plan
 from fairlead_chaos.findings import Wrong
 from fairlead_chaos.planted import showings
 from fairlead_chaos.planted.impatience import impatient
-from fairlead_chaos.witness import witness
 
 SHOWINGS = showings.ALL
 CONTROLS = [one for one in SHOWINGS if one.faults and not one.has_own_reference]
@@ -60,9 +60,10 @@ class Runs:
 
     async def _told(self, scenario, plan, bug):
         """One run; again where the machine starved it or its plan's point did not come."""
+        plan = plan or Plan(scenario.name)
         for _ in range(1 + campaign.MOST_REPEATS):
-            ending = await witness(self._lab, scenario, plan, bug)
-            happened = plan is None or campaign.is_reached(plan, ending.trace)
+            ending = await soak.witnessed(self._lab, {scenario.name: scenario}, plan, bug)
+            happened = campaign.is_reached(plan, ending.trace)
             if happened and not soak.is_starved(ending):
                 break
         return ending

@@ -20,7 +20,7 @@ LINES = (Path(__file__).parent / "sample.jsonl").read_text().splitlines()
 PLANS = [faults.from_json(line) for line in LINES]
 TOLD = {plan.scenario: catalogue.ALL[plan.scenario] for plan in PLANS}
 SCENARIOS = list(TOLD.values())
-NUM_PARALLEL = 19  # and a walk
+NUM_PARALLEL = 15  # and a walk
 WAYS = [
     pytest.param(way, id=way.name)
     for way in (*transitions.ways(), *jobways.ways())

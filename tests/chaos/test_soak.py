@@ -5,8 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from fairlead_chaos import campaign, jobways, places, results, soak, transitions, witness
-from fairlead_chaos.faults import Plan, Write
+from fairlead_chaos.faults import LoseReply, Plan, Write
 from fairlead_chaos.oracle import Ending
+from fairlead_chaos.run import PastLost, ProxyError
 from fairlead_chaos.soak import Course
 from fairlead_chaos.trace import Sent, Trace
 from fairlead_operator import kube
@@ -73,9 +74,12 @@ def ways(world, said, tmp_path, monkeypatch):
     return gone
 
 
-def sent(code, *, apart=False):
+STATUS = Write("patch", "finetunejobs/status", "tune")
+
+
+def sent(code, answered="relayed", *, apart=False):
     """A trace of one status patch that was answered so."""
-    one = Sent(0 if apart else 1, Write("patch", "finetunejobs/status", "tune"), code, 1.0, 1)
+    one = Sent(0 if apart else 1, STATUS, code, 1.0, 1, answered=answered)
     return Trace(apart=[one]) if apart else Trace(sent=[one])
 
 
@@ -92,6 +96,8 @@ RUNS = [
     pytest.param(sent(429), "", (), True, id="too-many-requests"),
     pytest.param(sent(500), "", (), True, id="etcd-is-late"),
     pytest.param(sent(504, apart=True), "", (), True, id="lease-is-late"),
+    pytest.param(sent(200, "lost"), "", (), True, id="answer-is-late"),
+    pytest.param(sent(200, "nothing"), "", (), False, id="killed-by-plan"),
 ]
 
 
@@ -99,6 +105,22 @@ RUNS = [
 def test_run_on_a_machine_too_slow_for_it_is_starved(trace, log, crashes, is_starved):
     ending = Ending(Plan("any"), trace, {}, log, crashes=crashes)
     assert soak.is_starved(ending) is is_starved
+
+
+def test_reply_that_the_plan_loses_starves_no_run():
+    plan = Plan("any", (LoseReply(STATUS),))
+    assert not soak.is_starved(Ending(plan, sent(200, "lost"), {}, ""))
+
+
+async def test_run_whose_past_is_forgotten_is_starved_and_another_failure_is_not(monkeypatch):
+    async def breaks(*_):
+        raise error
+
+    monkeypatch.setattr(witness, "witness", breaks)
+    error = PastLost("jobs can't be watched from the past")
+    assert soak.is_starved(await soak.witnessed(None, {"any": None}, Plan("any")))
+    error = ProxyError("another")
+    assert not soak.is_starved(await soak.witnessed(None, {"any": None}, Plan("any")))
 
 
 async def test_starved_walk_is_made_again_and_its_pictures_are_not_kept(world):

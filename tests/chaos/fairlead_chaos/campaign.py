@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from fairlead_chaos import plans
@@ -21,7 +21,8 @@ SeenT = TypeVar("SeenT")
 ReferenceT = TypeVar("ReferenceT")
 NUM_REFERENCES = 3
 MOST_REPEATS = 3
-"""How often a run is made again that was starved, or in which the plan's point did not come."""
+"""How often a run is made again that was starved, or in which the plan's point did not come; and
+then once more as often, alone."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,19 @@ class Campaign(Generic[SeenT, ReferenceT]):
         """Tell each scenario undisturbed a few times; returns what is wrong even so."""
         undisturbed = [Plan(name) for name in scenarios for _ in range(num_references)]
         seen: dict[str, list[SeenT]] = defaultdict(list)
+        starved: list[Plan] = []
 
         async def one(plan: Plan) -> None:
-            run, _ = await self._witness(plan)
-            seen[plan.scenario].append(run)
+            run, num_starved = await self._witness(plan)
+            if num_starved > MOST_REPEATS:
+                starved.append(plan)
+            else:
+                seen[plan.scenario].append(run)
 
         await self._side_by_side(undisturbed, one, "undisturbed")
+        for plan in starved:  # nothing runs beside them now
+            run, _ = await self._witness(plan)
+            seen[plan.scenario].append(run)
         wrong = []
         for name, runs in seen.items():
             self.references[name] = self.oracle.learn(name, runs)
@@ -87,25 +95,44 @@ class Campaign(Generic[SeenT, ReferenceT]):
     async def run(self, chosen: Sequence[Plan]) -> Tally:
         """Carry plans out and judge each by its scenario's reference."""
         tally = Tally(planned=len(chosen))
+        untold: list[Judged] = []
 
         async def one(plan: Plan) -> None:
-            num_starved = num_unreached = 0
-            for _ in range(1 + MOST_REPEATS):
-                seen, starved = await self._witness(plan)
-                findings = tuple(self.oracle.judge(self.references[plan.scenario], seen))
-                reached = is_reached(plan, self.oracle.trace(seen))
-                num_starved += starved
-                num_unreached += not reached
-                if reached or findings:
-                    break
-            tally.add(Judged(plan, findings, reached, num_starved, num_unreached))
-            if findings:
-                self.oracle.keep(seen)
-            for finding in findings:
-                self.say(f"FOUND {finding}\n      by {plan.to_json()}")
+            judged, seen, is_starved = await self._judged(plan)
+            if is_starved or judged.outcome == "missed":
+                untold.append(judged)
+            else:
+                self._add(tally, judged, seen)
 
         await self._side_by_side(chosen, one, "plans")
+        for before in untold:  # nothing runs beside them now
+            judged, seen, _ = await self._judged(before.plan)
+            num_starved = before.num_starved + judged.num_starved
+            num_unreached = before.num_unreached + judged.num_unreached
+            both = replace(judged, num_starved=num_starved, num_unreached=num_unreached)
+            self._add(tally, both, seen)
         return tally
+
+    async def _judged(self, plan: Plan) -> tuple[Judged, SeenT, bool]:
+        """A plan's verdict, the run that it is of, and whether that one was starved."""
+        num_starved = num_unreached = 0
+        for _ in range(1 + MOST_REPEATS):
+            seen, starved = await self._witness(plan)
+            findings = tuple(self.oracle.judge(self.references[plan.scenario], seen))
+            reached = is_reached(plan, self.oracle.trace(seen))
+            num_starved += starved
+            num_unreached += not reached
+            if reached or findings or starved > MOST_REPEATS:
+                break
+        judged = Judged(plan, findings, reached, num_starved, num_unreached)
+        return judged, seen, starved > MOST_REPEATS
+
+    def _add(self, tally: Tally, judged: Judged, seen: SeenT) -> None:
+        tally.add(judged)
+        if judged.findings:
+            self.oracle.keep(seen)
+        for finding in judged.findings:
+            self.say(f"FOUND {finding}\n      by {judged.plan.to_json()}")
 
     async def _witness(self, plan: Plan) -> tuple[SeenT, int]:
         """One run that tells something, and how many were starved."""

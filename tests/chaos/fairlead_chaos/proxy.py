@@ -21,7 +21,7 @@ from fairlead_chaos.life import Life, silence
 from fairlead_chaos.oldlists import OldLists
 from fairlead_chaos.relay import Watch, answer, hang_up, pour
 from fairlead_chaos.requests import Asked
-from fairlead_chaos.run import ProxyError, Run
+from fairlead_chaos.run import PastLost, ProxyError, Run
 from fairlead_chaos.trace import NOT_HEARD, Trace
 from fairlead_chaos.upstream import Client, Upstream, end_to_end
 from fairlead_chaos.writes import Writes
@@ -166,7 +166,7 @@ class Proxy:
         except (aiohttp.ClientError, OSError):
             return None
         if version is not None and reply.code != 200:
-            raise ProxyError(f"no list of {asked.plural} as of {version}: {reply.body!r}")
+            raise PastLost(f"no list of {asked.plural} as of {version}: {reply.body!r}")
         if asked.plural and asked.plural not in NOT_HEARD:
             answered = requests.decoded(reply.body, reply.content_type)
             self._run.history.saw_reply(asked.plural, answered)

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from fairlead_chaos import streams
 from fairlead_chaos.requests import Asked
-from fairlead_chaos.run import ProxyError, Run
+from fairlead_chaos.run import PastLost, Run
 from fairlead_chaos.telling import Die, End, Pause, Step, Tell
 
 _FLUSH_POLL_SECONDS: Final = 0.001
@@ -86,7 +86,7 @@ class Watch:
         for line in lines:
             event = streams.event(line)
             if event.type == streams.ERROR and self._run.old_lists.told_from(self._plural):
-                raise ProxyError(f"{self._plural} can't be watched from the past: {line!r}")
+                raise PastLost(f"{self._plural} can't be watched from the past: {line!r}")
             told = self._run.heard(self._plural, event, self._incarnation)
             steps += self._telling.take(event, told, time.monotonic(), self._scope)
             if any(not isinstance(step, Tell) for step in steps):

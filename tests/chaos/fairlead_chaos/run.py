@@ -19,6 +19,10 @@ class ProxyError(Exception):
     """The proxy could not do what the plan asks: of such a run nothing can be said."""
 
 
+class PastLost(ProxyError):
+    """The API server has forgotten the past that the plan asks for: the run took too long."""
+
+
 @dataclass
 class Entry:
     """A request's place in the trace."""

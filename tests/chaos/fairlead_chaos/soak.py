@@ -26,11 +26,12 @@ from fairlead_chaos import (
     witness,
 )
 from fairlead_chaos.campaign import MOST_REPEATS, Campaign, Oracle
-from fairlead_chaos.faults import Plan
+from fairlead_chaos.faults import LoseReply, Plan
 from fairlead_chaos.lab import Lab
 from fairlead_chaos.oracle import Ending, Reference
 from fairlead_chaos.results import Judged, Tally
 from fairlead_chaos.rights import Comparison
+from fairlead_chaos.run import PastLost
 from fairlead_chaos.scenario import Manifest, Scenario
 from fairlead_chaos.trace import Sent, Trace
 from fairlead_chaos.usage import Usage
@@ -63,7 +64,7 @@ class Course:
 def chaos(lab: Lab, scenarios: dict[str, Scenario], course: Course) -> Chaos:
     """A campaign over real runs in a lab."""
     by = Oracle(
-        witness=functools.partial(_witness, lab, scenarios),
+        witness=functools.partial(witnessed, lab, scenarios),
         trace=lambda ending: ending.trace,
         learn=oracle.learn,
         judge=oracle.judge,
@@ -74,10 +75,12 @@ def chaos(lab: Lab, scenarios: dict[str, Scenario], course: Course) -> Chaos:
     return Campaign(by, course.num_parallel, course.say)
 
 
-async def _witness(lab: Lab, scenarios: dict[str, Scenario], plan: Plan) -> Ending:
+async def witnessed(
+    lab: Lab, scenarios: dict[str, Scenario], plan: Plan, bug: str | None = None
+) -> Ending:
     """One run; what breaks the run itself is told as its error, so that the others go on."""
     try:
-        return await witness.witness(lab, scenarios[plan.scenario], plan)
+        return await witness.witness(lab, scenarios[plan.scenario], plan, bug)
     except Exception:
         return _broken(plan)
 
@@ -89,14 +92,21 @@ def _broken(plan: Plan) -> Ending:
 
 
 def is_starved(ending: Ending) -> bool:
-    """Whether an operator could not renew its lease in time, or the API server failed to answer.
+    """Whether an operator could not renew its lease in time, or the API server failed to answer it,
+    or had forgotten the past that the plan asks for.
 
     No plan touches a lease or is as slow, and what a plan refuses the API server never sees, so
     the machine was: leaving, or trying again, was right.
     """
     has_left = bool(ending.crashes) and LeaseLost.__name__ in ending.log
-    failed = any(map(_failed, (*ending.trace.sent, *ending.trace.apart)))
-    return has_left or failed or any(words in ending.log for words in (_TIMED_OUT, _KOPF_RETRIES))
+    unanswered = {fault.at for fault in ending.plan.faults if isinstance(fault, LoseReply)}
+    return (
+        has_left
+        or any(words in ending.log for words in (_TIMED_OUT, _KOPF_RETRIES))
+        or any(map(_failed, (*ending.trace.sent, *ending.trace.apart)))
+        or any(one.answered == "lost" and one.write not in unanswered for one in ending.trace.sent)
+        or PastLost.__name__ in ending.error
+    )
 
 
 def _failed(sent: Sent) -> bool:

@@ -12,7 +12,7 @@ from fairlead_chaos.faults import Cut, Drop, Hold, Moment, Replay, Stall, Told
 from fairlead_chaos.history import number
 from fairlead_chaos.streams import BOOKMARK, Event
 
-DROPPED_SECONDS: Final = 10.0
+DROPPED_SECONDS: Final = 30.0
 """How long a dropped event waits for the next one of its object."""
 
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Final
 
+import aiohttp
+
 from fairlead_chaos import ground
 from fairlead_chaos.admin import NODE, Admin
 from fairlead_chaos.scenario import Manifest
@@ -125,7 +127,7 @@ class ApiHands:
                             async for seen in states:
                                 if holds(seen):
                                     return seen
-                    except (kube.Expired, kube.Unavailable):
+                    except (kube.Expired, kube.Unavailable, aiohttp.ClientError):
                         await asyncio.sleep(BUSY_SECONDS)
         except TimeoutError:
             last = [each.get("status") for each in seen]
