@@ -13,7 +13,11 @@ trap 'rm -rf "$scratch"' EXIT
 chmod 700 "$scratch"
 
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; }
-is_there() { kubectl "$@" -n "$namespace" get secret "$name" >/dev/null 2>&1; }
+# Only an answer tells that there is none: one that was not got ends the script.
+is_there() {
+    found=$(kubectl "$@" -n "$namespace" get secret "$name" --ignore-not-found -o name) || exit
+    [ -n "$found" ]
+}
 make() { kubectl "$@" -n "$namespace" create secret generic "$name" --from-env-file="$scratch/$name"; }
 
 name=airflow-postgres

@@ -45,7 +45,7 @@ class Access:
             CommandFailed: With kubectl's last lines.
         """
         words: list[str | Path] = [self.kubectl, *self.flags(), *arguments]
-        return commands.run(words, what=what, way_out=way_out, stdin=stdin)
+        return commands.ask_server(words, what=what, way_out=way_out, stdin=stdin)
 
     def read(self, path: str, what: str) -> dict[str, Any] | None:
         """Return what the API server has at a path, None when it has nothing there.

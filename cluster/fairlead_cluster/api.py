@@ -89,7 +89,7 @@ class Api:
         self, arguments: Sequence[str | Path], *, what: str, stdin: str | None = None
     ) -> str:
         """Run kubectl against this cluster."""
-        return commands.run(
+        return commands.ask_server(
             [self.kubectl, f"--kubeconfig={self.where.kubeconfig}", *arguments],
             what=what,
             way_out=f"see `fairlead-cluster status --name {self.where.name}`",

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import errno
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from fairlead_cluster import errors
 
+NOT_REACHED: Final = (
+    "Unable to connect to the server", "failed to download openapi", "cluster unreachable",
+)  # fmt: skip
+"""What kubectl and helm say where the API server has got no request of theirs."""
+BUSY: Final = "TLS handshake timeout"
+"""A server that listens and is late: both allow 10 s for a handshake, which no flag changes."""
+_NUM_TRIES: Final = 6
+_PAUSE_SECONDS: Final = 0.5
 _LAST_LINES = 4
 
 
@@ -50,6 +60,30 @@ def run(
     if done.returncode != 0:
         raise failure(what, done.returncode, done.stderr or done.stdout, way_out)
     return done.stdout
+
+
+def ask_server(
+    command: Sequence[str | Path],
+    *,
+    what: str,
+    way_out: str,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> str:
+    """Run kubectl or helm, as ``run``; a few times where the API server is too busy to answer.
+
+    Nothing was sent then, so that writes may be sent again. A server that refuses a connection is
+    not there: that is told at once.
+    """
+    for _ in range(_NUM_TRIES - 1):
+        try:
+            return run(command, what=what, way_out=way_out, env=env, stdin=stdin)
+        except errors.CommandFailed as failed:
+            is_unsent = any(words in failed.problem for words in NOT_REACHED)
+            if not is_unsent or BUSY not in failed.problem:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+    return run(command, what=what, way_out=way_out, env=env, stdin=stdin)
 
 
 def failure(what: str, status: int, output: str, way_out: str) -> errors.ClusterError:

@@ -60,7 +60,7 @@ class Gateway:
 
     def _run(self, *arguments: str) -> str:
         place = (f"--namespace={NAMESPACE}", f"--kubeconfig={self.kubeconfig}")
-        return commands.run(
+        return commands.ask_server(
             [self.helm, *arguments, *place],
             what="install Envoy Gateway",
             way_out=f"see `kubectl -n {NAMESPACE} get pods,events`, then run `up` again",

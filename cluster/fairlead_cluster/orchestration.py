@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import signal
 import socket
@@ -279,11 +280,14 @@ def _signal(pid: int, sign: signal.Signals) -> None:
 
 
 def _free_ports() -> tuple[int, int]:
-    """Two ports; both are held until both are drawn: one that is let go may be drawn again."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+    """Two ports below those of outgoing connections: Airflow binds them late."""
+    free = filter(_is_free, random.sample(range(20_000, 32_768), 1_000))
+    return next(free), next(free)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def write_private(file: Path, text: str) -> None:

@@ -111,7 +111,15 @@ class Supervisor:
         Raises:
             ComponentFailed: When it dies on the way or takes longer than `patience` seconds.
         """
-        if wait(lambda: is_ready() or self.pid(name) is None, patience) and is_ready():
+        ready = False
+
+        def is_decided() -> bool:
+            nonlocal ready
+            ready = is_ready()  # once: asked again, a busy server may fail to answer
+            return ready or self.pid(name) is None
+
+        wait(is_decided, patience)
+        if ready:
             return
         died = self.pid(name) is None
         what = "ended by itself" if died else f"was not ready within {patience:.0f} s"

@@ -28,6 +28,7 @@ _ACCEPT = (
     "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 _TIMEOUT_SECONDS = 30.0
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _ensure(state_dir: Path, cache: programs.Cache, crane: Path) -> Registry:
     group.create()
     supervisor = _supervisor(state_dir, group)
     is_new = supervisor.start(processes.Component("registry", command))
-    supervisor.wait_ready("registry", found.is_ready, 30.0)
+    supervisor.wait_ready("registry", found.is_ready, _PATIENCE_SECONDS)
     if is_new:
         found.restore()
     return found

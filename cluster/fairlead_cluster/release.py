@@ -77,7 +77,7 @@ class Release:
         context = [f"--kube-context={self.context}"] if self.context else []
         config = [f"--kubeconfig={self.kubeconfig}"] if self.kubeconfig else []
         target = [*config, f"--namespace={self.namespace}", *context]
-        return commands.run(
+        return commands.ask_server(
             [self.helm, *target, *arguments],
             what=what,
             way_out=f"see `kubectl -n {self.namespace} get pods,events`",

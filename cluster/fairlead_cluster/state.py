@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -71,10 +71,18 @@ def names(state_dir: Path) -> list[str]:
 
 
 def slots(state_dir: Path, besides: str) -> dict[int, str]:
-    """Slots of the other clusters, by the name of the cluster."""
-    others = (name for name in names(state_dir) if name != besides)
-    records = ((name, read(state_dir / name / "state.json")) for name in others)
-    return {record.slot: name for name, record in records if record is not None}
+    """Slots of the other clusters, by the name of the cluster.
+
+    One whose record can't be read counts for none: no other cluster's `up` fails for it. Its own
+    refuses the record, and while it runs its routes keep its ranges (``network.taken``).
+    """
+    found = {}
+    for name in names(state_dir):
+        with suppress(errors.ClusterError):
+            record = None if name == besides else read(state_dir / name / "state.json")
+            if record is not None:
+                found[record.slot] = name
+    return found
 
 
 @contextmanager

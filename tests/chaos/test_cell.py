@@ -104,13 +104,25 @@ async def until(condition, what):
     return found
 
 
-async def told(world, scenario):
-    """A scenario told undisturbed, at rest; again where the machine starved it."""
+async def nothing(_):
+    """What befalls most cells."""
+
+
+async def told(world, scenario, befalls=nothing):
+    """A scenario told, and what befalls its cell then, at rest; again where the machine starved it.
+
+    Where nothing befalls it, it is told undisturbed.
+    """
     for _ in range(1 + campaign.MOST_REPEATS):
         async with world.cell(scenario) as cell:
             run = await cell.run()
+            if run.error is None:
+                try:
+                    await befalls(cell)
+                except (OSError, LookupError, AssertionError, kube.ClusterError) as error:
+                    run.error = f"{type(error).__name__}: {error}"
             is_at_rest = run.error is None and await cell.settled(0.5)
-        if not soak.is_starved(run):
+        if not soak.is_starved(witness.seen(run, {}, 0)):
             break
     assert is_at_rest, run.error
     return run
@@ -160,26 +172,27 @@ async def test_a_route_is_answered_counted_and_compared_like_every_child(world):
 
 async def test_an_operator_killed_by_hand_comes_back_and_goes_on(world):
     is_suspended = states.says(FineTuneJobCondition.SUSPENDED, "True")
-    async with world.cell(RUNS_ON) as cell:
-        run = await cell.run()
+
+    async def killed(cell):
         await cell.kill()
         await cell.hands.patch(kube.FINETUNEJOB, RUNS_ON.name, {"spec": {"suspend": True}})
         await cell.hands.until(kube.FINETUNEJOB, RUNS_ON.name, is_suspended, "it is suspended")
-        assert run.error is None, run.error
+
+    run = await told(world, RUNS_ON, killed)
     assert [each.code for each in run.exits] == [-signal.SIGKILL, -signal.SIGKILL]
     assert {sent.incarnation for sent in run.trace.sent} == {1, 2}
     assert run.crashes == []
 
 
 async def test_a_kill_that_comes_while_an_upgrade_waits_is_neither_lost_nor_blamed(world):
-    async with world.cell(RUNS_ON) as cell:
-        run = await cell.run()
+    async def killed(cell):
         os.kill(cell.pid, signal.SIGSTOP)  # as one that the proxy has cut off: it can't leave
         upgrade = asyncio.create_task(cell.hands.restart_operator())
         await asyncio.sleep(0)
         await cell.kill()
         await upgrade
-        assert await cell.settled(0.5), run.error
+
+    run = await told(world, RUNS_ON, killed)
     assert run.crashes == []
     assert [each.code for each in run.exits] == [-signal.SIGKILL] * 2
 

@@ -165,17 +165,12 @@ class Replica:
     That is what a starved machine costs it; one that was stopped, or ended otherwise, stays away.
     """
 
-    leases_lost = []
-    """Names of all that lost theirs: a busy machine may cost some, a fault of ours costs many."""
-
     def __init__(self, name, env, folder):
         self.name = name
         self.ports = {part: ports.draw() for part in ("metrics", "probes", "progress")}
         env |= {f"FAIRLEAD_{part.upper()}_PORT": str(port) for part, port in self.ports.items()}
-        env |= {
-            "FAIRLEAD_POD_NAME": name,
-            "FAIRLEAD_PROGRESS_URL": f"https://localhost:{self.ports['progress']}",
-        }
+        env["FAIRLEAD_POD_NAME"] = name
+        env.setdefault("FAIRLEAD_PROGRESS_URL", f"https://localhost:{self.ports['progress']}")
         self.log = folder / f"{name}.log"
         self.log.write_bytes(b"")  # it may have its name from one that was stopped
         self.num_lives, self._env = 0, env
@@ -196,7 +191,6 @@ class Replica:
             with self._lock:
                 if self.has_ended():
                     return
-                self.leases_lost.append(self.name)
                 self._begin()
 
     def has_ended(self):
@@ -224,20 +218,6 @@ class Replica:
             for line in lines
             if line.split("{")[0].split(" ")[0] == name and all(part in line for part in wanted)
         )
-
-    def writes(self):
-        """Writes to resources and their children since the newest process began."""
-        url = f"http://localhost:{self.ports['metrics']}/metrics"
-        with urllib.request.urlopen(url, timeout=ASK_SECONDS) as answer:
-            lines = answer.read().decode().splitlines()
-        requests = [line for line in lines if line.startswith(f"{metrics.API_REQUESTS}_total{{")]
-        changing = ('verb="create"', 'verb="patch"', 'verb="update"', 'verb="delete"')
-        return [
-            line
-            for line in requests
-            if any(verb in line for verb in changing)
-            and not any(f'resource="{plural}"' in line for plural in QUIET)
-        ]
 
     async def leading(self):
         """Wait until it is the active one."""
@@ -270,6 +250,12 @@ class Replica:
         if self.num_lives > 1:
             said += f"lost its lease {self.num_lives - 1} times, "
         return f"{self.name}: {said}its log ends:\n{self.log.read_text()[-4000:]}"
+
+
+@pytest.fixture(scope="session")
+def replica():
+    """Starts a process of the operator; who starts it ends it."""
+    return Replica
 
 
 @pytest.fixture
@@ -400,7 +386,30 @@ def start(cluster, team, tmp_path):
     for replica in replicas:
         print(replica.last_words())
         replica.stop(signal.SIGKILL)
-    assert len(Replica.leases_lost) <= MOST_LEASES_LOST, "leases are lost again and again"
+    # A busy machine may cost a test some of them, a fault of ours costs many.
+    num_leases_lost = sum(replica.num_lives - 1 for replica in replicas)
+    assert num_leases_lost <= MOST_LEASES_LOST, "leases are lost again and again"
+
+
+@pytest.fixture
+def writes(cluster, team):
+    """The operator's writes to resources and their children from a moment on.
+
+    By the API server's own account: it knows those of a process that has ended, too.
+    """
+    began = cluster.audit_mark()
+
+    def found(since):
+        return [
+            (event["verb"], event["requestURI"])
+            for event in cluster.audited(f'"{team}"', began)
+            if event["userAgent"] == names.MANAGER_OPERATOR
+            and event["verb"] not in ("get", "list", "watch")
+            and event["objectRef"]["resource"] not in QUIET
+            and datetime.fromisoformat(event["requestReceivedTimestamp"]) >= since
+        ]
+
+    return found
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ class Namespace:
         self(*arguments, "--type=strategic", "-p", patch)
 
 
-def await_true(what, *, seconds=90):
+def await_true(what, *, seconds=180):
     """Ask until the answer is true; fails with the last answer."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):

@@ -5,24 +5,19 @@ No node runs the pods: the tests say which are ready, as a kubelet would.
 
 import json
 import os
-import subprocess
-import sys
+import signal
 import time
-import urllib.request
 import uuid
 from datetime import UTC, datetime
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead_api import crd, metrics, names
-from fairlead_chaos import ports
 
 pytestmark = pytest.mark.cluster
 
 WAIT_SECONDS = 180
 NUM_NAMESPACES = 5
-ASK_SECONDS = 60  # a process that listens is slow at most
 KIND = "modelservices.fairlead.dev"  # kubectl may remember another group of that plural
 STATUS_PATH = "/apis/fairlead.dev/v1alpha1/namespaces/{}/modelservices/dates/status"
 
@@ -91,47 +86,6 @@ class Namespace:
             )
 
 
-class Operator:
-    """The operator as a process of this machine."""
-
-    def __init__(self, cluster, namespaces, ports, log):
-        self._url = f"http://localhost:{ports['METRICS']}/metrics"
-        self._environment = os.environ | {
-            "KUBECONFIG": str(cluster.kubeconfig),
-            "FAIRLEAD_NAMESPACE": namespaces[0],
-            "FAIRLEAD_WATCH_NAMESPACES": ",".join(namespaces),
-            "FAIRLEAD_TRAINER_IMAGE": "example.org/trainer",
-            "FAIRLEAD_SERVER_IMAGE": "example.org/server",
-        }
-        self._environment |= {f"FAIRLEAD_{part}_PORT": str(port) for part, port in ports.items()}
-        self._log = log
-        self._process = None
-
-    def start(self):
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "fairlead_operator"],
-            env=self._environment,
-            stdout=self._log,
-            stderr=self._log,
-        )
-
-    def num_passes(self):
-        """How often it has looked at a resource."""
-        with urllib.request.urlopen(self._url, timeout=ASK_SECONDS) as answer:
-            families = text_string_to_metric_families(answer.read().decode())
-            return sum(
-                sample.value
-                for family in families
-                for sample in family.samples
-                if sample.name == f"{metrics.RECONCILES}_total"
-            )
-
-    def stop(self):
-        if self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(60)
-
-
 def manifest(**spec):
     return {
         "apiVersion": "fairlead.dev/v1alpha1",
@@ -162,7 +116,7 @@ def namespaces(kubectl):
 
 
 @pytest.fixture(scope="module")
-def operator(cluster, namespaces, tmp_path_factory):
+def operator(cluster, namespaces, replica, tmp_path_factory):
     for definition in (crd.finetunejob_crd(), crd.modelservice_crd()):
         namespaces[0].run(
             "apply",
@@ -173,14 +127,17 @@ def operator(cluster, namespaces, tmp_path_factory):
         )
         established = ("--for=condition=Established", "--timeout=180s")
         namespaces[0].run("wait", *established, "crd", definition["metadata"]["name"])
-    path = tmp_path_factory.mktemp("operator") / "operator.log"
-    with path.open("wb") as log:
-        drawn = {part: ports.draw() for part in ("METRICS", "PROBES", "PROGRESS")}
-        found = Operator(cluster, [each.name for each in namespaces], drawn, log)
-        found.start()
-        yield found
-        found.stop()
-    print(path.read_text())
+    env = os.environ | {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "FAIRLEAD_NAMESPACE": namespaces[0].name,
+        "FAIRLEAD_WATCH_NAMESPACES": ",".join(each.name for each in namespaces),
+        "FAIRLEAD_TRAINER_IMAGE": "example.org/trainer",
+        "FAIRLEAD_SERVER_IMAGE": "example.org/server",
+    }
+    found = replica("operator", env, tmp_path_factory.mktemp("operator"))
+    yield found
+    found.stop(signal.SIGTERM)
+    print(found.log.read_text())
 
 
 @pytest.fixture
@@ -256,10 +213,15 @@ def writes(cluster, served, began):
 def comes_to_rest(served, operator, writes):
     """Wait for many passes in a row of which none writes; one may have missed a late event."""
 
+    def passes():
+        """Which of its processes runs, and how often that one has looked at a resource, if yet."""
+        life, num_passes = operator.num_lives, operator.sample(f"{metrics.RECONCILES}_total")
+        return (life, num_passes) if num_passes and life == operator.num_lives else None
+
     def quiet():
-        before, passes = writes(), operator.num_passes()
-        served.run("annotate", "--overwrite", KIND, "dates", f"touched={passes}")
-        served.until("another pass", lambda: operator.num_passes() > passes)
+        before, last = writes(), served.until("a pass", passes)
+        served.run("annotate", "--overwrite", KIND, "dates", f"touched={last}")
+        served.until("another pass", lambda: (now := passes()) and now > last)
         return before == writes()
 
     return lambda: served.until("quiet", lambda: all(quiet() for _ in range(5)))

@@ -60,9 +60,10 @@ async def test_workers_without_room_wait_on_with_the_schedulers_reason_and_no_fa
     await start("one").leading()
     await api.create(job)
 
-    async def waits():
+    async def waits():  # the pod may come late, and the scheduler's word on it later still
         found = await status.condition("WorkersReady")
-        return found if found.get("reason") == "WorkersPending" else None
+        is_pending = found.get("reason") == "WorkersPending"
+        return found if is_pending and "Unschedulable" in found["message"] else None
 
     async def trained():
         return (await status.condition("Trained")).get("status") == "True"

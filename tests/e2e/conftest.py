@@ -319,6 +319,12 @@ class Airflow:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
+    def page(self, path: str) -> str:
+        """A page for people, as the browser gets it."""
+        answer = self._answer(path, "GET", is_safe=True)
+        assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
+        return answer.text
+
     def _answer(self, path: str, method: str, is_safe: bool, **more: Any) -> httpx.Response:
         """What may be repeated is asked again, where a busy Airflow fails at it or is late."""
         deadline = time.monotonic() + BUSY_SECONDS

@@ -8,14 +8,17 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
+from fairlead_chaos import patient
 from fairlead_cluster.demo import exam, example, place, story
 
 pytestmark = pytest.mark.e2e
 
 DEMO_SECONDS = 1500
+PAUSE_SECONDS = 0.5
 NUM_QUESTIONS = 200
 SEED = random.SystemRandom().randrange(10**9)
 QUESTION, ANSWER = "We need 3.5 kilos of rice.", "3.5 kg"
@@ -45,22 +48,37 @@ class Onlooker(threading.Thread):
     def __init__(self, kube):
         super().__init__(daemon=True)
         self.seen = []
+        self.kubectl = None
+        self.has_left = False
+        self.lock = threading.Lock()
+        """Held to begin a watch and to leave, so that none is begun afterwards."""
         path = '-o=jsonpath={.status.progress}{"\\n"}'
         name = f"--field-selector=metadata.name={example.FINE_TUNE_JOB}"
-        words = [*kube.command, "get", "finetunejobs", name, "--watch", path]
-        self.kubectl = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        self.words = [*kube.command, "get", "finetunejobs", name, "--watch", path]
 
     def run(self):
-        for line in self.kubectl.stdout:
-            progress = json.loads(line.strip() or "null")
-            if progress and progress not in self.seen:
-                self.seen.append(progress)
+        """Watch anew where a watch ends: an API server that is busy may not even begin one."""
+        while watch := self.begin():
+            with watch:
+                for line in watch.stdout:
+                    progress = json.loads(line.strip() or "null")
+                    if progress and progress not in self.seen:
+                        self.seen.append(progress)
+            time.sleep(PAUSE_SECONDS)
+
+    def begin(self):
+        with self.lock:
+            if self.has_left:
+                return None
+            self.kubectl = subprocess.Popen(self.words, stdout=subprocess.PIPE, text=True)
+            return self.kubectl
 
     def leave(self):
-        self.kubectl.terminate()
-        self.kubectl.wait()
+        with self.lock:
+            self.has_left = True
+            if self.kubectl is not None:
+                self.kubectl.terminate()
         self.join()
-        self.kubectl.stdout.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +130,7 @@ def test_every_hint_of_the_demo_works_as_it_is_typed(told):
     typed = re.findall(r"^  ((?:export|kubectl|\.venv/bin/fairlead) .*)$", hints, re.MULTILINE)
     script = "set -e\n" + "\n".join(typed).replace(".venv/bin/", f"{sys.executable} -m ")
     script = script.replace("-m fairlead ask", "-m fairlead_cli ask")
-    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True)
+    said = patient.run(["sh", "-c", script])
     assert said.returncode == 0, said.stderr
     assert said.stdout.rstrip().endswith(f"\n{ANSWER}")
 
@@ -169,7 +187,8 @@ def test_base_does_not_know_what_only_the_training_teaches(told):
 def test_shell_is_led_to_the_cluster_by_what_up_prints(told, installed):
     up = f"{sys.executable} -m fairlead_cluster up --name {installed.cluster.where.name}"
     script = f'eval "$({up})" && kubectl get finetunejob {example.FINE_TUNE_JOB} -n units -o name'
-    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    said = patient.run(["sh", "-c", script])
+    assert said.returncode == 0, said.stderr
     assert said.stdout == f"finetunejob.fairlead.dev/{example.FINE_TUNE_JOB}\n"
 
 

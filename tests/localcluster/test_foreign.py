@@ -203,7 +203,7 @@ def test_up_pushes_and_installs_and_down_removes_all_but_the_volumes(
     assert not theirs.has("finetunejobs,modelservices,jobs", "-A")
     assert not theirs.has("namespace", SYSTEM)
     assert not theirs.has("clusterroles", "system:fairlead-operator")
-    assert theirs.opened.server.is_ready()
+    assert processes.wait(theirs.opened.server.is_ready, PATIENCE_SECONDS)
     assert __main__.main(["status"]) == 1
     assert "is not installed" in capsys.readouterr().out
 
@@ -282,7 +282,7 @@ def install_crds(theirs, names):
     files = sorted(str(path) for path in (chart / "charts/crds/crds").rglob(names))
     flags = [f"--filename={file}" for file in files]
     theirs.kube("apply", "--server-side", "--force-conflicts", *flags)
-    theirs.kube("wait", "--for=condition=Established", "crd", "--all")
+    theirs.kube("wait", "--for=condition=Established", "--timeout=180s", "crd", "--all")
 
 
 @pytest.mark.cluster

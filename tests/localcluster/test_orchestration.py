@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from fairlead_chaos import ports
 from fairlead_cluster import errors, layout, orchestration, processes, teardown
 
 FIELDS = {"conn_type": "fairlead", "extra": {"namespace": "units"}}
@@ -25,10 +26,9 @@ def dags(tmp_path):
 
 @pytest.fixture
 def server(tmp_path, dags):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return orchestration.Server(tmp_path / "home", port, (dags,), {"fairlead_default": FIELDS})
+    return orchestration.Server(
+        tmp_path / "home", ports.draw(), (dags,), {"fairlead_default": FIELDS}
+    )
 
 
 def test_environment_keeps_two_airflows_of_one_machine_apart(server, dags):

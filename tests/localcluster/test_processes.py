@@ -123,6 +123,13 @@ def test_a_component_that_is_never_ready_is_named_with_its_log(supervisor):
     assert str(supervisor.log("one")) in failed.value.way_out
 
 
+def test_a_component_that_said_it_is_ready_is_not_asked_again(supervisor):
+    supervisor.start(component(*FOREVER))
+    answers = iter([False, True])  # a further one would be none
+    supervisor.wait_ready("one", lambda: next(answers), 30)
+    assert list(answers) == []
+
+
 def test_a_large_log_is_put_aside(supervisor, monkeypatch):
     monkeypatch.setattr(processes, "LOG_LIMIT_BYTES", 10)
     supervisor.logs.mkdir()

@@ -51,6 +51,14 @@ def test_slots_are_those_of_the_other_clusters(tmp_path):
     assert state.slots(tmp_path, besides="one") == {0: "two", 5: "three"}
 
 
+def test_a_broken_record_of_another_cluster_has_no_slot(tmp_path):
+    state.write(tmp_path / "one" / "state.json", RECORD)
+    for name, text in (("torn", "{"), ("later", '{"name": "later", "slot": 1, "format": 9}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state.json").write_text(text)
+    assert state.slots(tmp_path, besides="two") == {3: "one"}
+
+
 def test_a_missing_folder_holds_no_cluster(tmp_path):
     assert state.names(tmp_path / "none") == []
 

@@ -274,16 +274,16 @@ def test_a_hung_engine_is_found_though_health_stays_200(server):
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
+        begun = time.monotonic()
         with pytest.raises(httpx.ReadTimeout):  # a client that gives up leaves no trace in vLLM
             httpx.post(
                 URL + "/v1/completions", json={"prompt": "hello", "max_tokens": 5}, timeout=3
             )
-        begun = time.monotonic()
-        wait_until(lambda: probe(names.PATH_READY) == 503, READY_SECONDS + 10)
-        assert time.monotonic() - begun > READY_SECONDS - 5
+        wait_until(lambda: probe(names.PATH_READY) == 503, 60)
+        assert time.monotonic() - begun > READY_SECONDS - 1
         assert probe(names.PATH_LIVE) == 200
         assert probe("/health") == 200
-        wait_until(lambda: probe(names.PATH_LIVE) == 503, LIVE_SECONDS + 10)
+        wait_until(lambda: probe(names.PATH_LIVE) == 503, 120)
         assert probe("/health") == 200
     finally:
         for pid in stopped:
@@ -296,7 +296,7 @@ def test_a_drain_and_sigterm_lose_no_token_of_a_running_stream(server):
     answers, started = [], threading.Event()
     streaming = threading.Thread(target=lambda: answers.append(stream_tokens(MAX_TOKENS, started)))
     streaming.start()
-    assert started.wait(60)
+    assert started.wait(180)
     hook = subprocess.run(
         [sys.executable, *names.DRAIN_COMMAND[1:]],
         env={**os.environ, names.ENV_SERVE_FILE: serve_file().model_dump_json(by_alias=True)},

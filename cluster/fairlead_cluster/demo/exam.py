@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from fairlead_cluster import errors
 
 _TIMEOUT_SECONDS = 120.0
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 180.0  # longer than one try
 _PAUSE_SECONDS = 0.5
 _PARALLEL = 4
 _ROUTE_NOT_THERE_YET = frozenset({404, 500, 503})
@@ -59,7 +59,7 @@ def wait_until_answering(examinee: Examinee, question: str) -> None:
     """Give the gateway a moment to learn of a new route.
 
     Raises:
-        ClusterError: When it doesn't route there after a minute, with what it says.
+        ClusterError: When it doesn't route there in its patience, with what it says.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:

@@ -115,7 +115,7 @@ def test_orphans_are_buried(watch, tmp_path):
     libc.prctl(subreaper, 1)
     pid_file = tmp_path / "pid"
     program = (
-        "import os\n"
+        "import os, time\n"
         "reader, writer = os.pipe()\n"
         "if os.fork() == 0:\n"
         "    if os.fork() == 0:\n"
@@ -124,7 +124,11 @@ def test_orphans_are_buried(watch, tmp_path):
         "os.wait()\n"
         "os.close(writer)\n"
         "os.read(reader, 1)  # ends with the orphan\n"
-        "import time; time.sleep(1.5)\n"
+        f"grave = '/proc/' + open({str(pid_file)!r}).read()\n"
+        "deadline = time.monotonic() + 60\n"
+        "while os.path.exists(grave) and time.monotonic() < deadline:\n"
+        "    time.sleep(0.02)\n"
+        "raise SystemExit(os.path.exists(grave))\n"
     )
     try:
         assert run(program, watch).code == 0
