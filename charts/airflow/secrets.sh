@@ -13,7 +13,7 @@ trap 'rm -rf "$scratch"' EXIT
 chmod 700 "$scratch"
 
 random() { head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n'; }
-# Only an answer tells that there is none: one that was not got ends the script.
+# Only an answer tells that there is none: without one the script ends.
 is_there() {
     found=$(kubectl "$@" -n "$namespace" get secret "$name" --ignore-not-found -o name) || exit
     [ -n "$found" ]

@@ -11,10 +11,9 @@ from typing import Final
 
 from fairlead_cluster import errors
 
-NOT_REACHED: Final = (
-    "Unable to connect to the server", "failed to download openapi", "cluster unreachable",
-)  # fmt: skip
-"""What kubectl and helm say where the API server has got no request of theirs."""
+KUBECTL_UNSENT: Final = ("Unable to connect to the server", "failed to download openapi")
+HELM_UNSENT: Final = ("cluster unreachable",)
+"""What they say where the API server has got no request of theirs: helm asks for schemas later."""
 BUSY: Final = "TLS handshake timeout"
 """A server that listens and is late: both allow 10 s for a handshake, which no flag changes."""
 _NUM_TRIES: Final = 6
@@ -69,6 +68,7 @@ def ask_server(
     way_out: str,
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
+    unsent: Sequence[str] = KUBECTL_UNSENT,
 ) -> str:
     """Run kubectl or helm, as ``run``; a few times where the API server is too busy to answer.
 
@@ -79,7 +79,7 @@ def ask_server(
         try:
             return run(command, what=what, way_out=way_out, env=env, stdin=stdin)
         except errors.CommandFailed as failed:
-            is_unsent = any(words in failed.problem for words in NOT_REACHED)
+            is_unsent = any(words in failed.problem for words in unsent)
             if not is_unsent or BUSY not in failed.problem:
                 raise
         time.sleep(_PAUSE_SECONDS)

@@ -65,6 +65,7 @@ class Gateway:
             what="install Envoy Gateway",
             way_out=f"see `kubectl -n {NAMESPACE} get pods,events`, then run `up` again",
             env={"HOME": str(Path(self.folder) / "helm"), "PATH": "/usr/bin:/bin"},
+            unsent=commands.HELM_UNSENT,
         )
 
 

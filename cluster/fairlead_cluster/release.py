@@ -81,6 +81,7 @@ class Release:
             [self.helm, *target, *arguments],
             what=what,
             way_out=f"see `kubectl -n {self.namespace} get pods,events`",
+            unsent=commands.HELM_UNSENT,
         )
 
 

@@ -71,17 +71,16 @@ def names(state_dir: Path) -> list[str]:
 
 
 def slots(state_dir: Path, besides: str) -> dict[int, str]:
-    """Slots of the other clusters, by the name of the cluster.
+    """Slots of the other clusters, by the name of the cluster; those of other formats, too.
 
-    One whose record can't be read counts for none: no other cluster's `up` fails for it. Its own
-    refuses the record, and while it runs its routes keep its ranges (``network.taken``).
+    One whose record is torn counts for none: no other cluster's `up` fails for it. Its own refuses
+    the record, and while it runs its routes keep its ranges (``network.taken``).
     """
     found = {}
     for name in names(state_dir):
-        with suppress(errors.ClusterError):
-            record = None if name == besides else read(state_dir / name / "state.json")
-            if record is not None:
-                found[record.slot] = name
+        with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+            if name != besides:
+                found[int(json.loads((state_dir / name / "state.json").read_text())["slot"])] = name
     return found
 
 

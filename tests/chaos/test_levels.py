@@ -16,9 +16,9 @@ def made(kind, uid, owner, status, **head):
     return {"kind": kind, "metadata": head, "status": status}
 
 
-def job(*conditions, **status):
+def job(*conditions, suspend=False, **status):
     held = [{"type": one, "status": "True"} for one in conditions]
-    return made("Job", "job", "", status | {"conditions": held})
+    return made("Job", "job", "", status | {"conditions": held}) | {"spec": {"suspend": suspend}}
 
 
 def replica_set(**status):
@@ -39,11 +39,21 @@ CASES = [
     pytest.param([job(), pod("job", ready=False)], True, id="pod-is-new"),
     pytest.param([job(active=1, ready=1)], True, id="pod-is-gone"),
     pytest.param([job(), pod("job", phase="Failed", ready=False)], False, id="pod-has-ended"),
-    pytest.param([job("Suspended"), pod("job", **LEAVING)], False, id="pod-leaves"),
+    pytest.param([job("Suspended", suspend=True)], False, id="suspended"),
+    pytest.param([job(suspend=True)], True, id="to-be-suspended"),
+    pytest.param([job("Suspended")], True, id="to-be-resumed"),
+    pytest.param([job(), pod("job", **LEAVING)], False, id="pod-leaves"),
+    pytest.param([job(terminating=1)], True, id="pod-has-left"),
+    pytest.param([job(uncountedTerminatedPods={"failed": ["uid"]})], True, id="end-is-uncounted"),
+    pytest.param([job(uncountedTerminatedPods={})], False, id="ends-are-counted"),
     pytest.param([job("Complete", active=1)], False, id="job-has-ended"),
     pytest.param([job("Failed", ready=1)], False, id="job-has-failed"),
     pytest.param([replica_set(**ONE), pod()], False, id="replica-set-counted"),
     pytest.param([replica_set(replicas=1), pod()], True, id="replica-became-ready"),
+    pytest.param(
+        [replica_set(replicas=1, readyReplicas=1), pod()], True, id="replica-to-be-available"
+    ),
+    pytest.param([replica_set(terminatingReplicas=1)], True, id="replica-has-left"),
     pytest.param([made("ReplicaSet", "rs", "", {})], True, id="replica-set-unseen"),
     pytest.param([deployment(**ONE), replica_set(**ONE), pod()], False, id="added-up"),
     pytest.param([deployment(), replica_set(**ONE), pod()], True, id="to-be-added-up"),

@@ -97,6 +97,7 @@ RUNS = [
     pytest.param(sent(500), "", (), True, id="etcd-is-late"),
     pytest.param(sent(504, apart=True), "", (), True, id="lease-is-late"),
     pytest.param(sent(200, "lost"), "", (), True, id="answer-is-late"),
+    pytest.param(sent(200, "lost"), "ValueError", (GONE,), False, id="crashed-before-the-answer"),
     pytest.param(sent(200, "nothing"), "", (), False, id="killed-by-plan"),
 ]
 

@@ -1,8 +1,8 @@
 """A killed leader is followed, soon and never too soon: by the Lease, and by the next one's write.
 
 On a machine that is busy with other work requests are answered late. So a takeover that was too
-slow is repeated a few times, and both its times are held against the answers that this test itself
-got meanwhile.
+slow is repeated a few times, and the time from the taking to the first write is held against the
+answers that this test itself got meanwhile.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ GOAL_SECONDS = 20
 BEGIN_SECONDS = 3
 """From there to the first write: a list of every kind, a plan, the write."""
 NUM_LAGS, MOST_SLACK_SECONDS = 3, 10
-"""What slow answers may add to each: so many times what we waited for the same lists."""
+"""What slow answers may add to that: so many times what we waited for the same lists."""
 NUM_KILLS, MOST_TRIES = 2, 3
 NUM_REPLICAS = 3
 
@@ -51,7 +51,7 @@ class Takeover:
     @property
     def is_soon(self):
         slack = min(NUM_LAGS * self.lag, MOST_SLACK_SECONDS)
-        return self.taken <= GOAL_SECONDS + slack and self.begun <= BEGIN_SECONDS + slack
+        return self.taken <= GOAL_SECONDS and self.begun <= BEGIN_SECONDS + slack
 
     def __str__(self):
         return f"taken {self.taken:.1f} s, begun {self.begun:.1f} s, lag {self.lag:.2f} s"

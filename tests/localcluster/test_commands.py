@@ -29,11 +29,25 @@ def failing(tmp_path, monkeypatch):
     return made
 
 
-@pytest.mark.parametrize("words", [BUSY, OPENAPI, HELM])
-def test_request_that_a_busy_server_has_not_got_is_sent_again(failing, words):
+BUSY_SERVER = [
+    pytest.param(BUSY, commands.KUBECTL_UNSENT, id="kubectl"),
+    pytest.param(OPENAPI, commands.KUBECTL_UNSENT, id="kubectl-asks-for-schemas"),
+    pytest.param(HELM, commands.HELM_UNSENT, id="helm"),
+]
+
+
+@pytest.mark.parametrize(("words", "unsent"), BUSY_SERVER)
+def test_request_that_a_busy_server_has_not_got_is_sent_again(failing, words, unsent):
     command, starts = failing(words, num_failures=5)
-    assert commands.ask_server(command, stdin="whole", **TOLD) == "whole"
+    assert commands.ask_server(command, stdin="whole", unsent=unsent, **TOLD) == "whole"
     assert len(starts.read_text()) == 6
+
+
+def test_helm_that_got_no_schemas_may_have_written_before(failing):
+    command, starts = failing(OPENAPI, num_failures=1)
+    with pytest.raises(errors.CommandFailed, match="openapi"):
+        commands.ask_server(command, unsent=commands.HELM_UNSENT, **TOLD)
+    assert len(starts.read_text()) == 1
 
 
 def test_server_that_stays_busy_is_told(failing):

@@ -56,7 +56,7 @@ def test_a_broken_record_of_another_cluster_has_no_slot(tmp_path):
     for name, text in (("torn", "{"), ("later", '{"name": "later", "slot": 1, "format": 9}')):
         (tmp_path / name).mkdir()
         (tmp_path / name / "state.json").write_text(text)
-    assert state.slots(tmp_path, besides="two") == {3: "one"}
+    assert state.slots(tmp_path, besides="two") == {1: "later", 3: "one"}
 
 
 def test_a_missing_folder_holds_no_cluster(tmp_path):

@@ -22,7 +22,7 @@ ReferenceT = TypeVar("ReferenceT")
 NUM_REFERENCES = 3
 MOST_REPEATS = 3
 """How often a run is made again that was starved, or in which the plan's point did not come; and
-then once more as often, alone."""
+once more as often when all others are done."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Campaign(Generic[SeenT, ReferenceT]):
                 seen[plan.scenario].append(run)
 
         await self._side_by_side(undisturbed, one, "undisturbed")
-        for plan in starved:  # nothing runs beside them now
+        for plan in starved:  # one by one now
             run, _ = await self._witness(plan)
             seen[plan.scenario].append(run)
         wrong = []
@@ -105,7 +105,7 @@ class Campaign(Generic[SeenT, ReferenceT]):
                 self._add(tally, judged, seen)
 
         await self._side_by_side(chosen, one, "plans")
-        for before in untold:  # nothing runs beside them now
+        for before in untold:  # one by one now
             judged, seen, _ = await self._judged(before.plan)
             num_starved = before.num_starved + judged.num_starved
             num_unreached = before.num_unreached + judged.num_unreached

@@ -57,12 +57,13 @@ _CAMPAIGNS_SAY: Final = f"""\
 Plans are drawn by the seed from all that the reference traces allow, evenly over scenarios and
 kinds of fault; `soak` without `--most` runs every one. A run is made again whose point did not
 come, since timing moves it, and one that was starved: its operator could not renew its lease in
-time, or waited for an answer in vain. A campaign fails where more than {MOST_STARVED:.0%} of its
-plans were starved, more than {MOST_UNREACHED:.0%} were not carried out at once, or more than
-{MOST_MISSED:.0%} never were. Only plans that happened count as runs; all plans, with what came out,
-stand beside the result files, ready for `replay` at the commit that is named: what an operator
-writes may change. A commit that can't be found is of a history that was written anew since; its
-plans can only be tried at a later one, where a point may never come.
+time, the API server failed to answer, or had forgotten the past that the plan shows. What does not
+get better so is repeated once all others are done, one by one. A campaign fails where more than
+{MOST_STARVED:.0%} of its plans were starved, more than {MOST_UNREACHED:.0%} were not carried out at
+once, or more than {MOST_MISSED:.0%} never were. Only plans that happened count as runs; all plans,
+with what came out, stand beside the result files, ready for `replay` at the commit that is named:
+what an operator writes may change. A commit that can't be found is of a history that was written
+anew since; its plans can only be tried at a later one, where a point may never come.
 """
 
 

@@ -13,8 +13,9 @@ from fairlead_cluster import commands
 
 PATIENCE_SECONDS: Final = 180.0
 POLL_SECONDS: Final = 0.5
+_NOT_REACHED: Final = (*commands.KUBECTL_UNSENT, *commands.HELM_UNSENT)
 _NOT_SENT: Final = (commands.BUSY, "dial tcp")
-"""With ``commands.NOT_REACHED``: no request has left, so that a write may be sent again."""
+"""With the above: no request has left, so that a write may be sent again."""
 
 
 def run(
@@ -42,7 +43,7 @@ def run(
             timeout=seconds,
             env=env,
         )
-        is_to_repeat = _is_not_sent(done) or _is_log_not_got(command, done)
+        is_to_repeat = _is_not_sent(done) or _lacks_log(command, done)
         if not is_to_repeat or time.monotonic() > deadline:
             return done
         time.sleep(POLL_SECONDS)
@@ -50,12 +51,11 @@ def run(
 
 def _is_not_sent(done: subprocess.CompletedProcess[str]) -> bool:
     return done.returncode != 0 and all(
-        any(words in done.stderr for words in either)
-        for either in (commands.NOT_REACHED, _NOT_SENT)
+        any(words in done.stderr for words in either) for either in (_NOT_REACHED, _NOT_SENT)
     )
 
 
-def _is_log_not_got(command: Sequence[str | Path], done: subprocess.CompletedProcess[str]) -> bool:
+def _lacks_log(command: Sequence[str | Path], done: subprocess.CompletedProcess[str]) -> bool:
     """Whether the API server did not reach the kubelet for a log; reading it changes nothing."""
     verb = next((word for word in map(str, command[1:]) if not word.startswith("-")), "")
     return done.returncode != 0 and verb == "logs" and commands.BUSY in done.stderr

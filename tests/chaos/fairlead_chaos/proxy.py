@@ -9,6 +9,7 @@ import contextlib
 import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -165,8 +166,9 @@ class Proxy:
             reply = await self._client.send(request.method, target, request.headers, body)
         except (aiohttp.ClientError, OSError):
             return None
-        if version is not None and reply.code != 200:
-            raise PastLost(f"no list of {asked.plural} as of {version}: {reply.body!r}")
+        if version is not None and reply.code != HTTPStatus.OK:
+            error = PastLost if reply.code == HTTPStatus.GONE else ProxyError
+            raise error(f"no list of {asked.plural} as of {version}: {reply.body!r}")
         if asked.plural and asked.plural not in NOT_HEARD:
             answered = requests.decoded(reply.body, reply.content_type)
             self._run.history.saw_reply(asked.plural, answered)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from http import HTTPStatus
 from typing import Final
 
 import aiohttp
@@ -10,7 +11,7 @@ from aiohttp import web
 
 from fairlead_chaos import streams
 from fairlead_chaos.requests import Asked
-from fairlead_chaos.run import PastLost, Run
+from fairlead_chaos.run import PastLost, ProxyError, Run
 from fairlead_chaos.telling import Die, End, Pause, Step, Tell
 
 _FLUSH_POLL_SECONDS: Final = 0.001
@@ -86,7 +87,8 @@ class Watch:
         for line in lines:
             event = streams.event(line)
             if event.type == streams.ERROR and self._run.old_lists.told_from(self._plural):
-                raise PastLost(f"{self._plural} can't be watched from the past: {line!r}")
+                error = PastLost if event.code == HTTPStatus.GONE else ProxyError
+                raise error(f"{self._plural} can't be watched from the past: {line!r}")
             told = self._run.heard(self._plural, event, self._incarnation)
             steps += self._telling.take(event, told, time.monotonic(), self._scope)
             if any(not isinstance(step, Tell) for step in steps):

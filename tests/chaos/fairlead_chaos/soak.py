@@ -92,21 +92,26 @@ def _broken(plan: Plan) -> Ending:
 
 
 def is_starved(ending: Ending) -> bool:
-    """Whether an operator could not renew its lease in time, or the API server failed to answer it,
-    or had forgotten the past that the plan asks for.
+    """Whether the machine was too slow for a run to tell anything.
 
-    No plan touches a lease or is as slow, and what a plan refuses the API server never sees, so
-    the machine was: leaving, or trying again, was right.
+    Then its operator could not renew its lease in time, the API server failed to answer it, or had
+    forgotten the past that the plan asks for. No plan touches a lease or is as slow, and what a
+    plan refuses the API server never sees: leaving, or trying again, was right.
     """
-    has_left = bool(ending.crashes) and LeaseLost.__name__ in ending.log
-    unanswered = {fault.at for fault in ending.plan.faults if isinstance(fault, LoseReply)}
+    has_lost_lease = LeaseLost.__name__ in ending.log
     return (
-        has_left
+        (bool(ending.crashes) and has_lost_lease)
         or any(words in ending.log for words in (_TIMED_OUT, _KOPF_RETRIES))
         or any(map(_failed, (*ending.trace.sent, *ending.trace.apart)))
-        or any(one.answered == "lost" and one.write not in unanswered for one in ending.trace.sent)
+        # An operator that crashes loses its answers, too.
+        or (_has_lost_a_reply(ending) and not ending.crashes)
         or PastLost.__name__ in ending.error
     )
+
+
+def _has_lost_a_reply(ending: Ending) -> bool:
+    by_plan = {fault.at for fault in ending.plan.faults if isinstance(fault, LoseReply)}
+    return any(one.answered == "lost" and one.write not in by_plan for one in ending.trace.sent)
 
 
 def _failed(sent: Sent) -> bool:

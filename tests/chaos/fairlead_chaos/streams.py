@@ -45,6 +45,8 @@ class Event:
     told_name: str = ""
     """The name that plans use."""
     version: str = ""
+    code: int = 0
+    """Of an error: its HTTP status."""
 
     @property
     def is_of_object(self) -> bool:
@@ -63,4 +65,5 @@ def event(line: bytes) -> Event:
         name=head.get("name", ""),
         told_name=requests.told_name(head),
         version=head.get("resourceVersion", ""),
+        code=body["object"].get("code", 0) if body["type"] == ERROR else 0,
     )

@@ -1,7 +1,7 @@
 """Ends a story that waits in vain: an operator with a bug may never get there.
 
 In vain means: the operator answers, and nothing changes for longer than any of its own timers
-takes and the plan keeps anything back. How slow the operator is makes no difference.
+takes and the plan holds an event back. How slow the operator is makes no difference.
 """
 
 import asyncio
