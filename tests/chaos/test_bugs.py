@@ -46,7 +46,7 @@ class Runs:
         """An undisturbed run to measure by."""
         bug = showing.bug if showing.has_own_reference else None
         scenario = showings.KNOWN[showing.scenario]
-        return self._once((bug, scenario.name, number), scenario, None, bug)
+        return self._once((bug, scenario.name, number), scenario, Plan(scenario.name), bug)
 
     async def judged_by(self, showing):
         """The reference of a bug's showing."""
@@ -60,7 +60,6 @@ class Runs:
 
     async def _told(self, scenario, plan, bug):
         """One run; again where the machine starved it or its plan's point did not come."""
-        plan = plan or Plan(scenario.name)
         for _ in range(1 + campaign.MOST_REPEATS):
             ending = await soak.witnessed(self._lab, {scenario.name: scenario}, plan, bug)
             happened = campaign.is_reached(plan, ending.trace)

@@ -23,7 +23,7 @@ class Runs:
     """Stands for the cells: runs that take a moment, of which some go wrong."""
 
     def __init__(self):
-        self.now, self.most = 0, 0
+        self.now, self.most, self.num_told = 0, 0, 0
         self.kept = []
         self.starved = 0
         self.misses = 0
@@ -31,6 +31,7 @@ class Runs:
     async def witness(self, plan):
         self.now += 1
         self.most = max(self.most, self.now)
+        self.num_told += 1
         await asyncio.sleep(0)
         self.now -= 1
         self.misses -= bool(plan.faults)
@@ -43,11 +44,11 @@ class Runs:
         self.starved -= 1
         return self.starved >= 0
 
-    @staticmethod
-    def judge(reference, seen):
+    def judge(self, reference, seen):
+        """A run that was starved is odd, too."""
         assert reference == f"of {seen[0].scenario}"
         bad = [f for f in seen[0].faults if getattr(f, "moment", None) is Moment.AFTER_COMMIT]
-        return [ODD] if bad else []
+        return [ODD] if bad or self.starved >= 0 else []
 
 
 @pytest.fixture
@@ -116,13 +117,30 @@ async def test_undisturbed_runs_that_differ_are_told(made):
     assert (judged.plan, judged.findings) == (Plan("odd"), (ODD,))
 
 
-@pytest.mark.parametrize(("starved", "counted"), [(0, 0), (2, 2), (TRIES, TRIES), (99, 2 * TRIES)])
-async def test_run_on_a_starved_machine_is_made_again_a_few_times(made, runs, starved, counted):
+async def test_undisturbed_run_that_was_always_starved_is_told_again_after_the_others(made, runs):
+    runs.starved = TRIES
+    await made.learn(["complete"], num_references=1)
+    assert (runs.num_told, len(made.traces["complete"])) == (TRIES + 1, 1)
+
+
+STARVED = [
+    pytest.param(0, 0, "well", id="never"),
+    pytest.param(2, 2, "well", id="at-first"),
+    pytest.param(TRIES, TRIES, "well", id="beside-the-others"),
+    pytest.param(99, 2 * TRIES, "found", id="always"),
+]
+
+
+@pytest.mark.parametrize(("starved", "counted", "outcome"), STARVED)
+async def test_run_on_a_starved_machine_is_made_again_a_few_times(
+    made, runs, starved, counted, outcome
+):
     await made.learn(["complete"])
     runs.starved = starved
     tally = await made.run(made.plans([plans.crashes])[:1])
     (judged,) = tally.judged
     assert (judged.is_reached, judged.num_starved) == (True, counted)
+    assert judged.outcome == outcome
     assert tally.starved == bool(counted)
 
 

@@ -34,7 +34,7 @@ from fairlead_operator import kube
 PATIENCE_SECONDS = 180  # other work runs on the same cores
 PARENTS = {"finetunejobs", "modelservices"}
 GATEWAY_TIMEOUT = 504
-MOST_LIVES, MOST_LEASES_LOST = 3, 6  # of a replica; in all
+MOST_LIVES, MOST_LEASES_LOST = 3, 3  # of a replica; in all
 ASK_SECONDS = 60  # a process that listens is slow at most: one that is down refuses at once
 QUIET = {"leases", "tokenreviews", "secrets"}  # not counted: they are nobody's resource
 

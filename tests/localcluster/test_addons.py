@@ -198,7 +198,7 @@ def test_services_are_found_by_name(pods, kubectl, name):
 def test_names_outside_of_the_cluster_do_not_exist_and_say_so_at_once(pods, kubectl):
     question = "getent hosts example.com; echo $?"
     # 2: the name was not found; a server that can't be reached would take over 40 s and say so.
-    assert kubectl("exec", "reader", "--", "timeout", "35", "sh", "-c", question).strip() == "2"
+    assert kubectl("exec", "reader", "--", "timeout", "20", "sh", "-c", question).strip() == "2"
 
 
 def test_a_gateway_of_the_class_answers_on_its_cluster_ip_from_the_host(pods, opened, kubectl):

@@ -53,6 +53,11 @@ def until(condition):
     assert processes.wait(condition, PATIENCE_SECONDS), "the condition did not come true in time"
 
 
+def records(opened):
+    """What is written down of each process: another one has another record."""
+    return {file.name: file.read_text() for file in opened.where.pids.glob("*.json")}
+
+
 def pod_status(server, name):
     found = server.get(f"/api/v1/namespaces/default/pods/{name}") or {}
     return found.get("status", {})
@@ -123,11 +128,11 @@ def test_busy_pods_leave_the_api_server_its_processor(with_node):
 
 
 def test_a_second_up_of_a_running_cluster_starts_nothing_and_is_quick(with_node, quickest):
-    before = {file.name: file.read_text() for file in with_node.where.pids.glob("*.json")}
+    before = records(with_node)
     record = state.read(with_node.where.state_file)
     chosen = settings_like(record.name)
     assert quickest(lambda: up.up(chosen, up.Wanted(with_addons=False)), 20) < 20
-    assert {file.name: file.read_text() for file in with_node.where.pids.glob("*.json")} == before
+    assert records(with_node) == before
     assert state.read(with_node.where.state_file) == record
 
 
@@ -272,7 +277,7 @@ def names_of_nodes(server):
     return {item["metadata"]["name"] for item in lists[-1]["items"]}
 
 
-def test_a_dead_component_is_named_and_started_again(with_node, capsys):
+def test_a_dead_component_is_named_and_started_again(with_node, pod):
     record = state.read(with_node.where.state_file)
     killed = ("kube-scheduler", "kubelet", "containerd")
     for name in killed:
@@ -311,7 +316,7 @@ def restarts(opened, name):
 
 
 def test_two_clusters_live_side_by_side(with_node, fresh):
-    chosen = fresh("fl-test-other")
+    chosen, before = fresh("fl-test-other"), records(with_node)
     other = up.up(chosen, CONTROL_PLANE)
     assert other.addresses.slot != with_node.addresses.slot
     other.server.create(
@@ -323,6 +328,7 @@ def test_two_clusters_live_side_by_side(with_node, fresh):
     assert with_node.where.name in next(line for line in lines if line.startswith("also here: "))
     down.down(chosen)
     assert not other.server.is_ready()
+    assert records(with_node) == before
     until(with_node.server.is_ready)
     until(registry.Registry(with_node.cache.folder / "registry").is_ready)  # still in use
 

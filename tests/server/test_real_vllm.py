@@ -279,11 +279,11 @@ def test_a_hung_engine_is_found_though_health_stays_200(server):
             httpx.post(
                 URL + "/v1/completions", json={"prompt": "hello", "max_tokens": 5}, timeout=3
             )
-        wait_until(lambda: probe(names.PATH_READY) == 503, 60)
+        wait_until(lambda: probe(names.PATH_READY) == 503, READY_SECONDS + 10)
         assert time.monotonic() - begun > READY_SECONDS - 1
         assert probe(names.PATH_LIVE) == 200
         assert probe("/health") == 200
-        wait_until(lambda: probe(names.PATH_LIVE) == 503, 120)
+        wait_until(lambda: probe(names.PATH_LIVE) == 503, LIVE_SECONDS + 10)
         assert probe("/health") == 200
     finally:
         for pid in stopped:

@@ -59,7 +59,7 @@ def wait_until_answering(examinee: Examinee, question: str) -> None:
     """Give the gateway a moment to learn of a new route.
 
     Raises:
-        ClusterError: When it doesn't route there in its patience, with what it says.
+        ClusterError: When it doesn't route there after three minutes, with what it says.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
